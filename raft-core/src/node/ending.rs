@@ -1,0 +1,115 @@
+//! How a node ends: shut down, halted, or by a fault of its own.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::engine::Engine;
+use crate::error::StopReason;
+use crate::fault::{Cause, Fault};
+use crate::identity::DataDir;
+use crate::life::Life;
+use crate::machine::Machine;
+use crate::status::{Role, Status};
+use crate::wal::Wal;
+
+/// Time in which calls under way may end when a node is shut down. Appends from a leader never do:
+/// their stream is cut.
+const DRAIN_TIMEOUT: Duration = Duration::from_millis(200);
+
+/// What a node is asked to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Order {
+    /// End in good order.
+    Shutdown,
+    /// End at once.
+    Halt,
+}
+
+/// Everything that must be ended, in its order.
+pub(crate) struct Ending {
+    /// Consensus.
+    pub(crate) engine: Engine,
+    /// The state machine.
+    pub(crate) machine: Machine,
+    /// The log.
+    pub(crate) wal: Arc<Wal>,
+    /// Tasks and sockets.
+    pub(crate) life: Life,
+    /// Asks the server to take no more calls.
+    pub(crate) serving: CancellationToken,
+    /// The server.
+    pub(crate) server: JoinHandle<()>,
+    /// Released last.
+    pub(crate) directory: DataDir,
+    /// Where a part that failed left its reason.
+    pub(crate) fault: Fault,
+    /// What the node says of itself.
+    pub(crate) status: watch::Sender<Status>,
+}
+
+impl fmt::Debug for Ending {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Ending").finish_non_exhaustive()
+    }
+}
+
+impl Ending {
+    /// Keeps the status up to date until the node is to end, and ends it. When all handles of the
+    /// node are dropped, which closes `orders`, it is halted.
+    pub(crate) async fn wait(
+        self,
+        mut orders: mpsc::Receiver<Order>,
+        ended: watch::Sender<Option<StopReason>>,
+    ) {
+        let reason = tokio::select! {
+            order = orders.recv() => match order {
+                Some(Order::Shutdown) => StopReason::Shutdown,
+                Some(Order::Halt) | None => StopReason::Halted,
+            },
+            text = self.engine.observe(&self.status) => {
+                StopReason::Failed(self.fault.cause().unwrap_or_else(|| unknown(text)))
+            }
+        };
+        if let StopReason::Failed(cause) = &reason {
+            tracing::error!(%cause, "the node stops");
+        }
+        let status = self.status.clone();
+        self.end(matches!(reason, StopReason::Shutdown)).await;
+        status.send_modify(|status| {
+            status.role = Role::Stopped;
+            status.leader = None;
+        });
+        ended.send_replace(Some(reason));
+    }
+
+    async fn end(self, in_order: bool) {
+        self.serving.cancel();
+        let mut server = self.server;
+        if in_order {
+            let _ = tokio::time::timeout(DRAIN_TIMEOUT, &mut server).await;
+        } else {
+            self.wal.abandon();
+            self.life.ended().cancel();
+        }
+        self.engine.stop().await;
+        self.machine.stop(!in_order).await;
+        let wal = Arc::clone(&self.wal);
+        let closed = tokio::task::spawn_blocking(move || wal.close()).await;
+        if in_order && !matches!(closed, Ok(Ok(()))) {
+            tracing::error!("the log could not be closed in order");
+        }
+        server.abort();
+        let _ = server.await;
+        self.life.end().await;
+        drop(self.directory);
+    }
+}
+
+fn unknown(text: String) -> Cause {
+    Arc::from(Box::<dyn std::error::Error + Send + Sync>::from(text))
+}

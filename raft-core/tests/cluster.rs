@@ -1,0 +1,15 @@
+//! Whole nodes over real sockets, real disks and real TLS.
+
+mod cluster {
+    pub(crate) mod certificates;
+    pub(crate) mod harness;
+    pub(crate) mod journal;
+    pub(crate) mod proxy;
+
+    mod elections;
+    mod limits;
+    mod restarts;
+    mod snapshots;
+    mod strangers;
+    mod tls;
+}
