@@ -11,8 +11,8 @@
 //!
 //! # The life of a signed statement
 //!
-//! 1. A client fills a body (`identity.proto`, for example `AddressBody`), encodes it once and signs
-//!    it with the account's key: `statement.rs`, [`statement::sign`].
+//! 1. A client fills a body (`identity.proto`, for example `AddressBody`), encodes it once and
+//!    signs it with the account's key: `statement.rs`, [`statement::sign`].
 //! 2. It travels inside a REST body (`rest.rs`) or a knock between peers (`peer.proto`).
 //! 3. A manager verifies it at its edge, and every replica verifies it again when it applies the
 //!    command that carries it: [`statement::verify`].

@@ -43,9 +43,10 @@ pub struct Config {
     pub election_timeout_min: Duration,
     /// Greatest such time, and the leader's lease; default 350 ms.
     pub election_timeout_max: Duration,
-    /// A leader that has not heard of a quorum for this long steps down, so that a node it still
-    /// reaches may follow another (openraft#2080). At least twice `election_timeout_max`; default
-    /// 700 ms.
+    /// A leader that has not heard of a quorum for this long falls silent for as long again, so
+    /// that whoever it still reaches may elect another one (openraft#2080), and does not call
+    /// itself leader until a quorum answers. (It refuses new commands earlier, after
+    /// `election_timeout_max`.) At least twice `election_timeout_max`; default 700 ms.
     pub quorum_loss_probe_interval: Duration,
     /// Time for a connection and its TLS handshake to come about; default 1 s.
     pub connect_timeout: Duration,

@@ -24,6 +24,9 @@ mod snapshot_out;
 mod types;
 mod wire;
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
@@ -45,10 +48,10 @@ use crate::config::Config;
 use crate::engine::applier::{Applier, Progress, Raft};
 use crate::engine::log::Log;
 use crate::engine::network::Network;
-use crate::engine::observe::Watched;
+use crate::engine::observe::{Heard, Watched};
 use crate::engine::peer::Outbound;
 use crate::engine::snapshot_in::Receiver;
-use crate::engine::types::{CommittedLeader, Proposal, position};
+use crate::engine::types::{CommittedLeader, Place, Proposal, position};
 use crate::error::StartError;
 use crate::fault::Fault;
 use crate::log_store::LogStore;
@@ -85,6 +88,7 @@ pub(crate) struct Engine {
     watched: Watched,
     progress: Arc<Progress>,
     receiver: Arc<Receiver>,
+    heard: Arc<Heard>,
     rebuilds: u64,
 }
 
@@ -153,8 +157,10 @@ impl Engine {
             .await
             .map_err(|error| StartError::Damaged(error.to_string().into()))?;
         let receiver = Receiver::new(parts.snapshots, config.snapshot_stall_timeout);
+        let heard = Arc::<Heard>::default();
         Ok(Engine {
-            watched: Watched::new(&raft),
+            watched: Watched::new(&raft, config, Arc::clone(&heard)),
+            heard,
             raft,
             progress,
             receiver: Arc::new(receiver),
@@ -188,7 +194,9 @@ impl Engine {
         // The engine drops the responder only when it stops.
         match reply.await.map_err(|_| Unproposed::Stopped(true))? {
             Ok(applied) => Ok((position(applied.log_id), applied.data)),
-            Err(ClientWriteError::ForwardToLeader(to)) => Err(Unproposed::Unled(self.unled(&to))),
+            Err(ClientWriteError::ForwardToLeader(to)) => {
+                Err(Unproposed::Unled(self.unled(&to, term)))
+            }
             Err(_) => Err(Unproposed::Unknown),
         }
     }
@@ -201,7 +209,7 @@ impl Engine {
             Ok(linearizer) => Ok(position(*linearizer.read_log_id().log_id())),
             Err(RaftError::Fatal(_)) => Err(Unproposed::Stopped(false)),
             Err(RaftError::APIError(LinearizableReadError::ForwardToLeader(to))) => {
-                Err(Unproposed::Unled(self.unled(&to)))
+                Err(Unproposed::Unled(self.unled(&to, None)))
             }
             Err(RaftError::APIError(LinearizableReadError::QuorumNotEnough(_))) => {
                 Err(Unproposed::Unled(Unled::NotNow))
@@ -209,18 +217,18 @@ impl Engine {
         }
     }
 
-    fn unled(&self, to: &ForwardToLeader<types::TypeConfig>) -> Unled {
+    fn unled(&self, to: &ForwardToLeader<types::TypeConfig>, term: Option<u64>) -> Unled {
         let seen = self.watched.seen();
-        match to.leader_id.or(seen.leader) {
-            _ if seen.leads => Unled::NotNow,
-            leader => Unled::NotLeader(leader),
+        if seen.leads && term.is_none_or(|term| term == seen.vote.leader_id.term) {
+            return Unled::NotNow;
         }
+        Unled::NotLeader(to.leader_id.or(seen.leader))
     }
 
     /// Forms a cluster of these voters, if this node belongs to none.
     pub(crate) async fn initialize(&self, members: &[Member]) -> Result<(), Unformed> {
-        let members: BTreeMap<NodeId, Member> =
-            members.iter().map(|member| (member.id, member.clone())).collect();
+        let members: BTreeMap<NodeId, Place> =
+            members.iter().map(|member| (member.id, Place::of(member))).collect();
         match self.raft.initialize(members).await {
             Ok(()) => Ok(()),
             Err(RaftError::APIError(InitializeError::NotAllowed(_))) => Err(Unformed::Exists),
@@ -309,7 +317,7 @@ impl Engine {
         from: NodeId,
         requests: impl Stream<Item = Result<proto::AppendRequest, Refusal>> + Send + 'static,
     ) -> impl Stream<Item = Result<proto::AppendReply, Refusal>> + Send + 'static {
-        inbound::append(&self.raft, from, requests)
+        inbound::append(&self.raft, from, Arc::clone(&self.heard), requests)
     }
 
     /// Tells how much of a snapshot is here.

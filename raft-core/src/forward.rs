@@ -28,7 +28,7 @@ use crate::metrics::Counters;
 use crate::position::Position;
 use crate::proposer::{Proposer, RETRY_PAUSE};
 use crate::roster::Roster;
-use crate::status::Status;
+use crate::status::{Role, Status};
 
 /// Version of the commands' envelope that every member reads.
 const COMMAND_VERSION: u32 = 1;
@@ -70,7 +70,9 @@ impl Forward {
         self.proposer.check(&command)?;
         let mut status = self.status.clone();
         loop {
-            status.borrow_and_update();
+            if status.borrow_and_update().role == Role::Stopped {
+                return Err(ProposeError::Stopped { reason: StopReason::Halted, proposed: false });
+            }
             match self.engine.leader() {
                 Some(leader) if leader != self.us() => {
                     self.counters.forward();
@@ -109,7 +111,9 @@ impl Forward {
         let mut status = self.status.clone();
         let mut had_leader = false;
         loop {
-            status.borrow_and_update();
+            if status.borrow_and_update().role == Role::Stopped {
+                return Err(StopReason::Halted.into());
+            }
             let leader = self.engine.leader();
             had_leader |= leader.is_some();
             let asked = match leader {

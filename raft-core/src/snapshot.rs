@@ -10,7 +10,7 @@
 //! | 8 | 4 | version of this format: 1 |
 //! | 12 | 4 | room kept for the head, `r` |
 //! | 16 | 4 | length of the head, `h` ≤ `r` |
-//! | 20 | 4 | CRC32C of bytes 8 to 20 and of the head |
+//! | 20 | 4 | CRC32C of bytes 8 to 20 and of the head with its zeros |
 //! | 24 | `h` | the head: an encoded `SnapshotMeta` of `raft.proto`, zeros up to `r` |
 //! | 24 + `r` | as the head says | the state machine's image; its CRC32C is in the head |
 //!

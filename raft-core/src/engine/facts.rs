@@ -76,8 +76,7 @@ impl Facts {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::types::{Membership, log_id};
-    use crate::member::Member;
+    use crate::engine::types::{Membership, Place, log_id};
     use crate::position::Position;
     use std::collections::{BTreeMap, BTreeSet};
 
@@ -85,7 +84,7 @@ mod tests {
     fn facts_survive_as_records() {
         assert_eq!(Facts::read(&[]).unwrap(), Facts::default());
         let at = log_id(Position { term: 3, index: 9 });
-        let members = BTreeMap::from([(1, Member { id: 1, ..Member::default() })]);
+        let members = BTreeMap::from([(1, Place::default())]);
         let membership = Membership::new(vec![BTreeSet::from([1])], members).unwrap();
         let facts = Facts {
             applied: Some(at),

@@ -16,6 +16,7 @@ use telegraph_proto::raft::append_reply::Result as Reply;
 use tonic::Status;
 
 use crate::engine::applier::Raft;
+use crate::engine::observe::Heard;
 use crate::engine::types::{LogEntry, LogId, TypeConfig, Vote};
 use crate::engine::wire::{
     Misshapen, decode_entry, read_log_id_option, read_vote, wire_log_id, wire_vote,
@@ -70,13 +71,18 @@ pub(crate) async fn transfer_leader(
 pub(crate) fn append(
     raft: &Raft,
     from: NodeId,
+    heard: Arc<Heard>,
     requests: impl Stream<Item = Result<proto::AppendRequest, Status>> + Send + 'static,
 ) -> impl Stream<Item = Result<proto::AppendReply, Status>> + Send + 'static {
     // openraft wants requests and nothing else: what ends them otherwise is told at the end.
     let broken: Arc<Mutex<Option<Status>>> = Arc::default();
     let slot = Arc::clone(&broken);
     let sound = requests
-        .map(move |request| request.and_then(|request| Ok(read_append(from, request)?)))
+        .map(move |request| {
+            let request = read_append(from, request?)?;
+            heard.note(from);
+            Ok(request)
+        })
         .scan((), move |(), request| {
             let request = request.map_err(|status| {
                 *slot.lock().unwrap_or_else(PoisonError::into_inner) = Some(status);

@@ -50,6 +50,7 @@ impl Log {
     }
 
     /// The store underneath.
+    #[cfg(test)]
     pub(crate) fn store(&self) -> &Arc<dyn LogStore> {
         &self.store
     }
@@ -80,7 +81,7 @@ impl Log {
     }
 
     /// The same, where nobody waits: a failure shows at the next call, the store stays failed.
-    fn unwatched(&self) -> Durable {
+    pub(crate) fn unwatched(&self) -> Durable {
         self.durable(|result| {
             if let Err(error) = result {
                 tracing::error!(%error, "a change of the log did not become durable");

@@ -23,9 +23,9 @@ use telegraph_proto::raft as proto;
 use crate::engine::append_out;
 use crate::engine::peer::{CallError, Outbound, Peer, call_error, misshapen};
 use crate::engine::snapshot_out;
-use crate::engine::types::{Snapshot, TypeConfig, Vote};
+use crate::engine::types::{Place, Snapshot, TypeConfig, Vote};
 use crate::engine::wire::{read_log_id_option, read_vote, wire_log_id, wire_vote};
-use crate::member::{Member, NodeId};
+use crate::member::NodeId;
 use crate::snapshot::file::SnapshotFile;
 
 /// Pause before a member that cannot be reached is tried again: it may be back any moment, and an
@@ -39,7 +39,7 @@ pub(crate) struct Network(pub(crate) Arc<Outbound>);
 impl RaftNetworkFactory<TypeConfig> for Network {
     type Network = Peer;
 
-    async fn new_client(&mut self, id: NodeId, _: &Member) -> Peer {
+    async fn new_client(&mut self, id: NodeId, _: &Place) -> Peer {
         Peer { id, outbound: Arc::clone(&self.0) }
     }
 }

@@ -2,22 +2,52 @@
 //!
 //! openraft's watch holds a lock that its core needs (openraft#1238): it is only ever cloned out
 //! of, at once.
+//!
+//! openraft takes for the leader whoever was last elected, though it may be long gone: with
+//! pre-votes a follower that hears nothing starts no new term. We know a leader only while we hear
+//! of it.
 
-use openraft::ServerState;
+use openraft::{Instant as _, ServerState};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
 use openraft::async_runtime::watch::WatchReceiver as _;
 use openraft::errors::Fatal;
 use openraft::metrics::{RaftDataMetrics, RaftMetrics};
 use openraft::type_config::alias::WatchReceiverOf;
 
+use crate::config::Config;
 use crate::engine::applier::Raft;
 use crate::engine::types::{LogId, TypeConfig, Vote, position};
 use crate::member::{Member, NodeId};
 use crate::position::Position;
 use crate::status::{Role, Status};
 
+/// When a leader was last heard of.
+#[derive(Debug, Default)]
+pub(crate) struct Heard(Mutex<Option<(NodeId, Instant)>>);
+
+impl Heard {
+    /// Notes that a leader has spoken.
+    pub(crate) fn note(&self, leader: NodeId) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some((leader, Instant::now()));
+    }
+
+    fn since(&self, leader: NodeId) -> Option<Duration> {
+        let heard = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        heard.filter(|(id, _)| *id == leader).map(|(_, at)| at.elapsed())
+    }
+}
+
 /// A view of one openraft node.
 #[derive(Clone)]
 pub(crate) struct Watched {
+    us: NodeId,
+    heard: Arc<Heard>,
+    /// Silence after which a leader is taken for gone.
+    silence: Duration,
+    /// Time without a quorum's answer after which we do not call ourselves leader.
+    quorum_silence: Duration,
     all: WatchReceiverOf<TypeConfig, RaftMetrics<TypeConfig>>,
     data: WatchReceiverOf<TypeConfig, RaftDataMetrics<TypeConfig>>,
 }
@@ -40,9 +70,31 @@ pub(crate) struct Seen {
 }
 
 impl Watched {
-    /// Watches a node.
-    pub(crate) fn new(raft: &Raft) -> Watched {
-        Watched { all: raft.metrics(), data: raft.data_metrics() }
+    /// Watches a node as configured.
+    pub(crate) fn new(raft: &Raft, config: &Config, heard: Arc<Heard>) -> Watched {
+        Watched {
+            us: config.node_id,
+            heard,
+            // As long as a leader's lease, after which the others may elect another one.
+            silence: config.election_timeout_max,
+            quorum_silence: config.quorum_loss_probe_interval,
+            all: raft.metrics(),
+            data: raft.data_metrics(),
+        }
+    }
+
+    fn leads(&self, metrics: &RaftMetrics<TypeConfig>) -> bool {
+        let mut voters = metrics.membership_config.voter_ids();
+        let alone = voters.next() == Some(self.us) && voters.next().is_none();
+        let heard = metrics.last_quorum_acked.is_none_or(|at| at.elapsed() < self.quorum_silence);
+        metrics.state == ServerState::Leader && (alone || heard)
+    }
+
+    fn leader(&self, metrics: &RaftMetrics<TypeConfig>) -> Option<NodeId> {
+        metrics.current_leader.filter(|leader| match *leader == self.us {
+            true => self.leads(metrics),
+            false => self.heard.since(*leader).is_some_and(|since| since < self.silence),
+        })
     }
 
     /// What decides about calls, now.
@@ -51,7 +103,7 @@ impl Watched {
         Seen {
             vote: metrics.vote,
             committed: metrics.local_committed,
-            leader: metrics.current_leader,
+            leader: self.leader(&metrics),
             leads: metrics.state == ServerState::Leader,
             is_fresh: metrics.last_log_index.is_none() && metrics.snapshot.is_none(),
             voters: voters(&metrics),
@@ -64,8 +116,8 @@ impl Watched {
         let metrics = self.all.borrow_watched();
         let role = match metrics.state {
             _ if metrics.running_state.is_err() => Role::Stopped,
-            ServerState::Leader => Role::Leader,
-            ServerState::Follower => Role::Follower,
+            ServerState::Leader if self.leads(&metrics) => Role::Leader,
+            ServerState::Leader | ServerState::Follower => Role::Follower,
             ServerState::Candidate => Role::Candidate,
             ServerState::Learner => Role::Learner,
             ServerState::Shutdown => Role::Stopped,
@@ -73,7 +125,7 @@ impl Watched {
         Status {
             role,
             term: metrics.current_term,
-            leader: metrics.current_leader,
+            leader: self.leader(&metrics),
             committed: place(metrics.local_committed),
             last_log: place(last_log),
             snapshot: metrics.snapshot.map(position),
@@ -82,13 +134,14 @@ impl Watched {
         }
     }
 
-    /// Waits for the next change. Fails with the reason when openraft has stopped.
+    /// Waits for the next change, or until it is time to look for silence. Fails with the reason when openraft has stopped.
     pub(crate) async fn changed(&mut self) -> Result<(), Fatal<TypeConfig>> {
         let running = self.all.borrow_watched().running_state.clone();
         running?;
         let lost = tokio::select! {
             changed = self.all.changed() => changed.is_err(),
             changed = self.data.changed() => changed.is_err(),
+            () = tokio::time::sleep(self.silence / 4) => false,
         };
         let running = self.all.borrow_watched().running_state.clone();
         // The core is gone without a word: it panicked.
@@ -109,5 +162,6 @@ fn place(id: Option<LogId>) -> Position {
 
 fn voters(metrics: &RaftMetrics<TypeConfig>) -> Vec<Member> {
     let membership = metrics.membership_config.membership();
-    membership.voter_ids().filter_map(|id| membership.get_node(&id).cloned()).collect()
+    let member = |id| Some(membership.get_node(&id)?.member(id));
+    membership.voter_ids().filter_map(member).collect()
 }

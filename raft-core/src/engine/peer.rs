@@ -88,7 +88,7 @@ impl Peer {
         let us = roster.identity().node_id;
         let request = proto::HelloRequest {
             caller: self.caller(),
-            member: roster.members().get(&us).map(|member| wire_member(us, member)),
+            member: roster.members().get(&us).map(wire_member),
             oldest_readable_version: 1,
             newest_readable_version: 1,
         };

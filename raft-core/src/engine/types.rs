@@ -28,7 +28,7 @@ openraft::declare_raft_types!(
         D = Proposal,
         R = Bytes,
         NodeId = u64,
-        Node = Member,
+        Node = Place,
         Term = u64,
         LeaderId = leader_id_std::LeaderId<u64, u64>,
         Entry = LogEntry,
@@ -42,7 +42,7 @@ pub(crate) type LogId = LogIdOf<TypeConfig>;
 /// A node's vote.
 pub(crate) type Vote = VoteOf<TypeConfig>;
 /// Who votes.
-pub(crate) type Membership = openraft::Membership<NodeId, Member>;
+pub(crate) type Membership = openraft::Membership<NodeId, Place>;
 /// A membership and the entry that set it.
 pub(crate) type StoredMembership = StoredMembershipOf<TypeConfig>;
 /// What a snapshot contains.
@@ -50,7 +50,30 @@ pub(crate) type SnapshotMeta = SnapshotMetaOf<TypeConfig>;
 /// A snapshot as openraft passes it around: its meaning and its file.
 pub(crate) type Snapshot = SnapshotOf<TypeConfig, SnapshotFile>;
 /// What an entry carries.
-pub(crate) type Payload = openraft::EntryPayload<Proposal, NodeId, Member>;
+pub(crate) type Payload = openraft::EntryPayload<Proposal, NodeId, Place>;
+
+/// Where a member is found; its number is openraft's to keep.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Place {
+    /// `host:port` for the other members.
+    pub(crate) address: String,
+    /// What the application's clients use.
+    pub(crate) service_address: String,
+}
+
+impl Place {
+    /// Where this member is found.
+    pub(crate) fn of(member: &Member) -> Place {
+        let (address, service_address) = (member.address.clone(), member.service_address.clone());
+        Place { address, service_address }
+    }
+
+    /// The member of that number that is found here.
+    pub(crate) fn member(&self, id: NodeId) -> Member {
+        let (address, service_address) = (self.address.clone(), self.service_address.clone());
+        Member { id, address, service_address }
+    }
+}
 
 /// A command with its envelope, on its way into the log.
 #[derive(Clone, Debug, PartialEq)]

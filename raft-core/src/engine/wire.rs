@@ -14,7 +14,7 @@ use telegraph_proto::raft::entry::Payload as WirePayload;
 use thiserror::Error;
 
 use crate::engine::types::{
-    LogEntry, LogId, Membership, Payload, Proposal, StoredMembership, Vote, log_id, position,
+    LogEntry, LogId, Membership, Payload, Place, Proposal, StoredMembership, Vote, log_id, position,
 };
 use crate::member::Member;
 use crate::position::Position;
@@ -88,15 +88,15 @@ pub(crate) fn wire_membership(membership: &Membership) -> proto::Membership {
         voter_sets: sets
             .map(|set| proto::VoterSet { node_ids: set.iter().copied().collect() })
             .collect(),
-        members: membership.nodes().map(|(id, member)| wire_member(*id, member)).collect(),
+        members: membership.nodes().map(|(id, place)| wire_member(&place.member(*id))).collect(),
         tombstones: Vec::new(),
     }
 }
 
 /// A member as it travels.
-pub(crate) fn wire_member(id: u64, member: &Member) -> proto::Member {
+pub(crate) fn wire_member(member: &Member) -> proto::Member {
     proto::Member {
-        node_id: id,
+        node_id: member.id,
         address: member.address.clone(),
         service_address: member.service_address.clone(),
         ..proto::Member::default()
@@ -108,8 +108,8 @@ pub(crate) fn read_membership(wire: proto::Membership) -> Result<Membership, Mis
     let mut members = BTreeMap::new();
     for member in wire.members {
         let id = member.node_id;
-        let (address, service_address) = (member.address, member.service_address);
-        if members.insert(id, Member { id, address, service_address }).is_some() {
+        let place = Place { address: member.address, service_address: member.service_address };
+        if members.insert(id, place).is_some() {
             return Err(Misshapen(format!("member {id} appears twice")));
         }
     }
@@ -183,7 +183,7 @@ mod tests {
     fn entries() -> Vec<LogEntry> {
         let at = |index| log_id(Position { term: 7, index });
         let voters = vec![BTreeSet::from([1, 2]), BTreeSet::from([2, 3])];
-        let members = BTreeMap::from([1, 2, 3, 4].map(|id| (id, member(id))));
+        let members = BTreeMap::from([1, 2, 3, 4].map(|id| (id, Place::of(&member(id)))));
         let command = proto::Command {
             version: 3,
             time_unix_ms: 5,
@@ -226,7 +226,7 @@ mod tests {
     fn impossible_memberships_are_refused() {
         let wire = |sets: &[&[u64]], ids: &[u64]| proto::Membership {
             voter_sets: sets.iter().map(|ids| proto::VoterSet { node_ids: ids.to_vec() }).collect(),
-            members: ids.iter().map(|id| wire_member(*id, &member(*id))).collect(),
+            members: ids.iter().map(|id| wire_member(&member(*id))).collect(),
             tombstones: Vec::new(),
         };
         assert!(read_membership(wire(&[&[1]], &[1])).is_ok());

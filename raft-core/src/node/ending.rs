@@ -90,8 +90,9 @@ impl Ending {
     async fn end(self, in_order: bool) {
         self.serving.cancel();
         let mut server = self.server;
+        let mut served = false;
         if in_order {
-            let _ = tokio::time::timeout(DRAIN_TIMEOUT, &mut server).await;
+            served = tokio::time::timeout(DRAIN_TIMEOUT, &mut server).await.is_ok();
         } else {
             self.wal.abandon();
             self.life.ended().cancel();
@@ -103,8 +104,10 @@ impl Ending {
         if in_order && !matches!(closed, Ok(Ok(()))) {
             tracing::error!("the log could not be closed in order");
         }
-        server.abort();
-        let _ = server.await;
+        if !served {
+            server.abort();
+            let _ = server.await;
+        }
         self.life.end().await;
         drop(self.directory);
     }

@@ -78,7 +78,7 @@ pub(super) fn checksum_of(from: &mut dyn Read) -> io::Result<(u64, u32)> {
 
 /// The front and head of a file, with `room` bytes for the head.
 pub(super) fn encode_head(meta: &SnapshotMeta, room: u32) -> io::Result<Vec<u8>> {
-    let head = meta.encode_to_vec();
+    let mut head = meta.encode_to_vec();
     let length = u32::try_from(head.len()).unwrap_or(u32::MAX);
     if length > room || room > HEAD_MAX_BYTES {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "the snapshot's head is too long"));
@@ -87,13 +87,13 @@ pub(super) fn encode_head(meta: &SnapshotMeta, room: u32) -> io::Result<Vec<u8>>
     for number in [SNAPSHOT_VERSION, room, length] {
         numbers.extend_from_slice(&number.to_le_bytes());
     }
+    head.resize(room as usize, 0);
     let checksum = crc32c::crc32c_append(crc32c::crc32c(&numbers), &head);
-    let mut bytes = Vec::with_capacity(FRONT_BYTES + room as usize);
+    let mut bytes = Vec::with_capacity(FRONT_BYTES + head.len());
     bytes.extend_from_slice(MAGIC);
     bytes.extend_from_slice(&numbers);
     bytes.extend_from_slice(&checksum.to_le_bytes());
     bytes.extend_from_slice(&head);
-    bytes.resize(FRONT_BYTES + room as usize, 0);
     Ok(bytes)
 }
 
@@ -115,12 +115,13 @@ pub(super) fn read_head(file: &mut File) -> io::Result<(SnapshotMeta, u64)> {
     if length > room || room > HEAD_MAX_BYTES {
         return Err(damaged("its head is impossible"));
     }
-    let mut head = vec![0; length as usize];
+    let mut head = vec![0; room as usize];
     file.read_exact(&mut head)?;
     let expected = crc32c::crc32c_append(crc32c::crc32c(&numbers), &head);
     if u32::from_le_bytes(checksum) != expected {
         return Err(damaged("its head's checksum differs"));
     }
+    head.truncate(length as usize);
     let meta = SnapshotMeta::decode(head.as_slice()).map_err(|_| damaged("its head is garbled"))?;
     Ok((meta, FRONT_BYTES as u64 + u64::from(room)))
 }

@@ -88,6 +88,8 @@ async fn acknowledged_writes_survive_a_halted_leader() {
     let mut commands = cluster.propose_many(leader, "before", 50).await;
     cluster.halt(leader).await;
     let survivor = cluster.running()[0];
+    // What is sent to the dead leader may be lost without a trace, and its caller is told so.
+    commands.push(cluster.insist(survivor, "meanwhile").await);
     commands.extend(cluster.propose_many(survivor, "after", 50).await);
     let next = cluster.leader().await;
     assert_ne!(next, leader);

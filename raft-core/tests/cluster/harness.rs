@@ -147,6 +147,20 @@ impl Cluster {
         self.node(id).propose(Bytes::copy_from_slice(command.as_bytes()), PATIENCE).await.unwrap()
     }
 
+    /// Proposes a command until it is acknowledged, under another name whenever the outcome of
+    /// the last try is unknown; returns the name.
+    pub(crate) async fn insist(&self, id: NodeId, name: &str) -> String {
+        for attempt in 0.. {
+            let command = format!("{name}.{attempt}");
+            match self.node(id).propose(Bytes::from(command.clone()), PATIENCE).await {
+                Ok(_) => return command,
+                Err(error) if error.may_have_happened() => {}
+                Err(error) => panic!("{error}"),
+            }
+        }
+        unreachable!("attempts are without end");
+    }
+
     /// Proposes `count` commands at once and waits for all.
     pub(crate) async fn propose_many(&self, id: NodeId, name: &str, count: usize) -> Vec<String> {
         let commands: Vec<String> = (0..count).map(|number| format!("{name}-{number}")).collect();

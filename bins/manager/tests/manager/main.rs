@@ -1,0 +1,9 @@
+//! Real managers, asked over real HTTPS and gRPC.
+#![allow(clippy::unwrap_used, reason = "what a test cannot go on without")]
+
+mod cases;
+mod cluster;
+mod grpc;
+mod harness;
+mod person;
+mod rest;
