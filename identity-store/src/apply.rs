@@ -4,6 +4,7 @@
 //! entry's, no randomness, no hash map's order. How entries were grouped makes no difference.
 
 mod address;
+mod context;
 mod delete;
 mod outcome;
 mod password;
@@ -11,6 +12,7 @@ mod presence;
 mod register;
 mod session;
 
+use crate::apply::context::Context;
 use crate::apply::outcome::Refusal;
 use crate::apply::session::Login;
 use crate::command::{COMMAND_VERSION, Command};
@@ -23,16 +25,6 @@ use raft_core::Entry;
 /// Expired sessions forgotten with each command: more than one command can make, so that they do
 /// not pile up, and few enough to take no time.
 const SWEPT_PER_COMMAND: usize = 16;
-
-/// What a command may depend on besides the state.
-#[derive(Debug, Clone, Copy)]
-struct Context<'a> {
-    /// The term it was proposed in.
-    term: u64,
-    /// Log time, milliseconds since 1970.
-    now_unix_ms: u64,
-    cluster_id: &'a [u8; 16],
-}
 
 /// Applies one entry to `directory`, and accepts its changes there.
 ///

@@ -3,11 +3,8 @@
 
 mod wire;
 
-use bytes::Bytes;
-use prost::Message as _;
 use std::fmt;
 use telegraph_proto::account::{AccountId, DeviceId};
-use telegraph_proto::identity as proto;
 use telegraph_proto::identity::SignedStatement;
 
 /// The format of commands, as an entry declares it. A command with another meaning, or with a
@@ -117,19 +114,6 @@ pub struct Transition {
 pub struct MalformedCommand(pub(crate) &'static str);
 
 impl Command {
-    /// The bytes to be proposed.
-    pub fn encode(&self) -> Bytes {
-        proto::Command { command: Some(wire::to_wire(self)) }.encode_to_vec().into()
-    }
-
-    /// Reads what [`encode`](Command::encode) made. Fails on anything that has not the shape of a
-    /// command; whether it may be done is for the rules to say.
-    pub fn decode(bytes: &[u8]) -> Result<Command, MalformedCommand> {
-        let wire = proto::Command::decode(bytes);
-        let wire = wire.map_err(|_| MalformedCommand("it does not decode"))?;
-        wire::from_wire(wire.command.ok_or(MalformedCommand("it is empty"))?)
-    }
-
     /// Its name, for logs and metrics.
     pub fn name(&self) -> &'static str {
         match self {

@@ -11,6 +11,7 @@
 //! | 12 | account id, session id | token hash |
 //! | 13 | expiry (8, big-endian), token hash | nothing |
 //! | 14 | | number of accounts, of those online, of sessions, 8 bytes each, big-endian |
+//! | 20 | | checksum over all the others, 16 bytes, big-endian |
 //!
 //! 01 to 03 are the state; 10 to 14 follow from it.
 
@@ -25,6 +26,7 @@ pub(crate) const ONLINE: u8 = 0x11;
 pub(crate) const OWNED: u8 = 0x12;
 pub(crate) const EXPIRY: u8 = 0x13;
 pub(crate) const COUNTS: u8 = 0x14;
+pub(crate) const CHECKSUM: u8 = 0x20;
 
 /// Keys from one, up to and without another.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,9 +46,9 @@ impl Range {
         Range { from: vec![CLOCK], to: vec![NAME] }
     }
 
-    /// Everything but the engine's records.
-    pub(crate) fn all_but_records() -> Range {
-        Range { from: vec![CLOCK], to: vec![COUNTS.saturating_add(1)] }
+    /// Every key there can be, whatever its prefix.
+    pub(crate) fn everything() -> Range {
+        Range { from: Vec::new(), to: vec![0xff; 64] }
     }
 
     /// The sessions of an account, by their names.
@@ -114,6 +116,10 @@ pub(crate) fn read_expiry(key: &[u8]) -> Option<(u64, [u8; 32])> {
 
 pub(crate) fn counts() -> Vec<u8> {
     vec![COUNTS]
+}
+
+pub(crate) fn checksum() -> Vec<u8> {
+    vec![CHECKSUM]
 }
 
 fn join(prefix: u8, parts: &[&[u8]]) -> Vec<u8> {

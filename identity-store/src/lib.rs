@@ -17,9 +17,9 @@
 //!
 //! # The view is never the truth
 //!
-//! The truth is raft-core's log and its snapshots. At start the view is read whole (`audit.rs`);
-//! one that does not open, contradicts itself or failed before is set aside for an empty one
-//! (`place.rs`), and the engine rebuilds it. A snapshot's contents are `image.rs`; `digest.rs` is
+//! The truth is raft-core's log and its snapshots. At start the view is read whole (`checksum.rs`,
+//! `audit.rs`); one that does not open, lost something, contradicts itself or failed before is set
+//! aside for an empty one (`place.rs`), and the engine rebuilds it. A snapshot's contents are `image.rs`; `digest.rs` is
 //! for comparing replicas.
 //!
 //! # What this crate does not do
@@ -30,6 +30,7 @@
 mod account;
 mod apply;
 mod audit;
+mod checksum;
 mod command;
 mod digest;
 mod directory;
@@ -46,6 +47,8 @@ mod record;
 mod reply;
 mod session;
 mod store;
+#[cfg(test)]
+mod tests;
 mod tree;
 mod view;
 

@@ -8,6 +8,7 @@
 //! The state is one tree. Replacing the state fills another one and then turns a pointer: a crash
 //! meanwhile leaves the old state. Reads never meet half of either.
 
+use crate::checksum::seal;
 use crate::error::StoreError;
 use crate::key_values::{Changes, KeyValues, Pair, Target};
 use crate::keys::Range;
@@ -30,7 +31,12 @@ impl Tree {
     /// Opens or makes the tree in a directory that nobody else has open. Fails with
     /// [`StoreError::View`] or [`StoreError::Damaged`]; may panic instead, for that is how sled
     /// answers some kinds of damage.
+    ///
+    /// sled takes a file in which it finds nothing of its own for an empty one, and says nothing:
+    /// a directory that is not empty without a state in it is damaged.
     pub(crate) fn open(path: &Path) -> Result<Tree, StoreError> {
+        let is_new =
+            path.read_dir().map_err(|error| StoreError::View(Box::new(error)))?.next().is_none();
         // No flushing by time: what is lost with the process is replayed from the log, and
         // `flush` is called ahead of every snapshot, up to which the log may be purged.
         let config = sled::Config::new()
@@ -44,10 +50,12 @@ impl Tree {
                 let bytes = <[u8; 8]>::try_from(bytes.as_ref());
                 u64::from_be_bytes(bytes.map_err(|_| StoreError::Damaged("its pointer"))?)
             }
-            None => {
+            None if is_new => {
                 db.insert(CURRENT, &0_u64.to_be_bytes())?;
+                db.flush()?;
                 0
             }
+            None => return Err(StoreError::Damaged("it lost everything")),
         };
         let state = db.open_tree(name(generation))?;
         let tree = Tree { db, state, generation };
@@ -56,7 +64,8 @@ impl Tree {
     }
 
     /// Makes changes, all of them or, after a crash, none.
-    pub(crate) fn commit(&self, changes: Changes) -> Result<(), StoreError> {
+    pub(crate) fn commit(&self, mut changes: Changes) -> Result<(), StoreError> {
+        seal(self, &mut changes)?;
         write(&self.state, changes)
     }
 
@@ -124,7 +133,8 @@ impl KeyValues for Successor {
 }
 
 impl Target for Successor {
-    fn write(&mut self, changes: Changes) -> Result<(), StoreError> {
+    fn write(&mut self, mut changes: Changes) -> Result<(), StoreError> {
+        seal(self, &mut changes)?;
         write(&self.state, changes)
     }
 }
@@ -139,7 +149,9 @@ fn get(tree: &sled::Tree, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
 
 fn pairs(tree: &sled::Tree, range: &Range, limit: usize) -> Result<Vec<Pair>, StoreError> {
     let pairs = tree.range(range.from.as_slice()..range.to.as_slice()).take(limit);
-    pairs.map(|pair| pair.map(|(key, value)| (key.to_vec(), value.to_vec())).map_err(view)).collect()
+    pairs
+        .map(|pair| pair.map(|(key, value)| (key.to_vec(), value.to_vec())).map_err(view))
+        .collect()
 }
 
 fn write(tree: &sled::Tree, changes: Changes) -> Result<(), StoreError> {

@@ -1,6 +1,7 @@
 //! The view of the accounts: one that writes, many that read.
 
 use crate::audit::audit;
+use crate::checksum::verify;
 use crate::error::StoreError;
 use crate::key_values::Changes;
 use crate::lookup::{Clock, Lookup};
@@ -133,6 +134,7 @@ fn attempt(place: &Place) -> Result<Tree, StoreError> {
     let path = place.view()?;
     let opened = catch_unwind(AssertUnwindSafe(|| {
         let tree = Tree::open(&path)?;
+        verify(&tree)?;
         audit(&tree)?;
         Ok(tree)
     }));

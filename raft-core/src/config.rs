@@ -221,7 +221,8 @@ mod tests {
 
     #[test]
     fn each_unworkable_field_is_named() {
-        let faults: [(&str, fn(&mut Config)); 14] = [
+        type Spoil = fn(&mut Config);
+        let faults: [(&str, Spoil); 14] = [
             ("node_id", |c| c.node_id = 0),
             ("data_dir", |c| c.data_dir = PathBuf::new()),
             ("members", |c| c.node_id = 3),

@@ -88,6 +88,15 @@ pub enum BootstrapError {
         /// The voters of that cluster.
         members: Vec<Member>,
     },
+    /// Another member refuses this node: usually because this node's data was wiped, or because
+    /// the other one is configured for another cluster.
+    #[error("node {by} refuses this node: {why}")]
+    Refused {
+        /// Who refuses.
+        by: NodeId,
+        /// What it says.
+        why: String,
+    },
     /// The node has stopped.
     #[error(transparent)]
     Stopped(#[from] StopReason),

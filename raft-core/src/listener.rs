@@ -1,7 +1,6 @@
 //! Accepting connections: each is authenticated aside, and handed on only when it is.
 
 use std::io;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,6 +11,7 @@ use tokio_rustls::{TlsAcceptor, TlsStream};
 use crate::credentials::{ALPN, Credentials};
 use crate::life::Life;
 use crate::socket::{Socket, Stream};
+use crate::throttle::Throttle;
 
 /// Connections being authenticated at a time; more wait in the system's queue. Members are few,
 /// so that this is only ever reached by somebody who is none.
@@ -33,6 +33,7 @@ pub(crate) fn accept(
     let (ready, sockets) = mpsc::channel(READY);
     let acceptor = credentials.map(|credentials| TlsAcceptor::from(credentials.server));
     let handshakes = Arc::new(Semaphore::new(HANDSHAKES));
+    let throttle = Arc::new(Throttle::default());
     let of_node = life.clone();
     life.spawn(async move {
         loop {
@@ -46,7 +47,7 @@ pub(crate) fn accept(
                 }
             };
             let (acceptor, ready) = (acceptor.clone(), ready.clone());
-            let life = of_node.clone();
+            let (life, throttle) = (of_node.clone(), Arc::clone(&throttle));
             of_node.spawn(async move {
                 let made = tokio::time::timeout(timeout, authenticate(stream, acceptor)).await;
                 drop(permit);
@@ -55,7 +56,10 @@ pub(crate) fn accept(
                         let socket = Socket::new(stream, Some(remote), &life);
                         let _ = ready.send(Ok(socket)).await;
                     }
-                    Err(error) => refused(remote, &error),
+                    Err(error) if throttle.passes() => {
+                        tracing::warn!(%remote, %error, "connections are refused");
+                    }
+                    Err(error) => tracing::debug!(%remote, %error, "a connection was refused"),
                 }
             });
         }
@@ -71,8 +75,4 @@ async fn authenticate(stream: TcpStream, acceptor: Option<TlsAcceptor>) -> io::R
         return Err(io::Error::new(io::ErrorKind::InvalidData, "it does not speak HTTP/2"));
     }
     Ok(Stream::Tls(Box::new(TlsStream::Server(stream))))
-}
-
-fn refused(remote: SocketAddr, error: &io::Error) {
-    tracing::warn!(%remote, %error, "a connection was refused");
 }

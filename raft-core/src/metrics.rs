@@ -4,7 +4,7 @@ use std::fmt::{Display, Write as _};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::error::ProposeError;
-use crate::log_store::{LogStats, SYNC_BUCKET_MICROS};
+use crate::log_store::{LogStats, LogStore, SYNC_BUCKET_MICROS};
 use crate::position::Position;
 use crate::status::{Role, Status};
 
@@ -53,7 +53,7 @@ impl Counters {
 }
 
 /// Writes everything out.
-pub(crate) fn expose(status: &Status, counters: &Counters, log: &LogStats) -> String {
+pub(crate) fn expose(status: &Status, counters: &Counters, log: &dyn LogStore) -> String {
     let mut page = Page(String::with_capacity(6 << 10));
     expose_status(&mut page, status);
     let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
@@ -74,7 +74,9 @@ pub(crate) fn expose(status: &Status, counters: &Counters, log: &LogStats) -> St
         page.single(name, "counter", help, count(counter));
     }
     page.single("rebuilds_total", "counter", "State machine rebuilds.", status.rebuilds);
-    expose_log(&mut page, log);
+    let purged = log.state().purged.map_or(0, |purged| purged.index);
+    page.single("purged_index", "gauge", "Last entry the log has let go of.", purged);
+    expose_log(&mut page, &log.stats());
     page.0
 }
 
@@ -145,6 +147,7 @@ impl Page {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::memory_log::MemoryLog;
 
     #[test]
     fn every_line_is_a_comment_or_a_name_with_a_number() {
@@ -164,9 +167,11 @@ mod tests {
         let counters = Counters::default();
         counters.proposal(&Ok(()));
         counters.proposal::<()>(&Err(ProposeError::Timeout));
+        let mut page = Page(expose(&status, &counters, &MemoryLog::new()));
         let mut log = LogStats::default();
         log.sync_buckets[1] = 4;
-        let page = expose(&status, &counters, &log);
+        expose_log(&mut page, &log);
+        let page = page.0;
         for line in page.lines().filter(|line| !line.starts_with('#')) {
             let (name, value) = line.rsplit_once(' ').unwrap();
             assert!(name.starts_with("raft_"), "{line}");

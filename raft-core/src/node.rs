@@ -1,5 +1,6 @@
 //! A running member of a cluster.
 
+mod bootstrap;
 mod ending;
 mod start;
 
@@ -19,9 +20,9 @@ use crate::engine::Unformed;
 use crate::error::{
     BootstrapError, OperatorError, ProposeError, ReadError, StartError, StopReason,
 };
-use crate::log_store::LogStore as _;
 use crate::member::{Member, NodeId};
 use crate::metrics;
+use crate::node::bootstrap::Answer;
 use crate::node::ending::Order;
 use crate::node::start::Running;
 use crate::position::Position;
@@ -59,9 +60,16 @@ impl Node {
 
     /// Forms the cluster of `config.members`, once. Every member may be asked, at the same time
     /// too: all of them write the same first entry. Does nothing in a cluster that has the same
-    /// voters already; fails in one that has others.
+    /// voters already, as any other member that can be reached may tell; fails in one that has
+    /// others, and when a member refuses this node.
     pub async fn bootstrap(&self) -> Result<(), BootstrapError> {
         let wanted = &self.running.config.members;
+        if self.running.engine.is_fresh() {
+            let limit = self.running.config.connect_timeout;
+            if bootstrap::ask_others(&self.running.forward, limit).await? == Answer::Formed {
+                return Ok(());
+            }
+        }
         match self.running.engine.initialize(wanted).await {
             Ok(()) => Ok(()),
             Err(Unformed::Stopped) => Err(self.reason().into()),
@@ -160,7 +168,7 @@ impl Node {
     /// Counters and gauges in Prometheus' text format; names begin with `raft_`.
     #[must_use]
     pub fn metrics(&self) -> String {
-        metrics::expose(&self.status(), &self.running.counters, &self.running.wal.stats())
+        metrics::expose(&self.status(), &self.running.counters, self.running.wal.as_ref())
     }
 
     /// Writes a snapshot now and returns the last entry it contains. Fails when nothing was
@@ -282,3 +290,6 @@ fn places(members: &[Member]) -> Vec<(NodeId, &str)> {
     places.sort_unstable();
     places
 }
+
+#[cfg(test)]
+mod tests;

@@ -141,7 +141,8 @@ mod tests {
         let keep = tempfile::tempdir().unwrap();
         let [one, two] = rosters(&keep);
         assert_eq!(two.admit(Some(&one.caller_to(2))), Ok(1));
-        let refusals: [(Stranger, fn(&mut Caller)); 8] = [
+        type Spoil = fn(&mut Caller);
+        let refusals: [(Stranger, Spoil); 8] = [
             (Stranger::Cluster, |c| c.cluster_id = vec![9; 16].into()),
             (Stranger::Addressee { wanted: 1, here: 2 }, |c| c.to_node_id = 1),
             (Stranger::Myself, |c| c.from_node_id = 2),

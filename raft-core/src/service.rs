@@ -27,6 +27,7 @@ use crate::member::NodeId;
 use crate::metrics::Counters;
 use crate::proposer::Proposer;
 use crate::roster::Roster;
+use crate::throttle::Throttle;
 
 /// Time a member's command or read waits when it names no deadline of its own.
 const DEFAULT_DEADLINE: Duration = Duration::from_secs(5);
@@ -51,6 +52,8 @@ pub(crate) struct Service {
     pub(crate) proposer: Arc<Proposer>,
     /// What is counted.
     pub(crate) counters: Arc<Counters>,
+    /// Spares the log.
+    pub(crate) throttle: Arc<Throttle>,
 }
 
 impl Service {
@@ -67,7 +70,9 @@ impl Service {
         };
         admitted.map_err(|stranger| {
             self.counters.stranger();
-            tracing::warn!(%stranger, "a call was refused");
+            if self.throttle.passes() {
+                tracing::warn!(%stranger, "calls are refused");
+            }
             Status::failed_precondition(stranger.to_string())
         })
     }

@@ -8,8 +8,11 @@ use bytes::Bytes;
 
 use crate::position::Position;
 
+/// A key and its value.
+type KeyValue = (Vec<u8>, Vec<u8>);
+
 /// The engine's own facts, as opaque key-values to be stored beside the application's state.
-pub type Records = [(Vec<u8>, Vec<u8>)];
+pub type Records = [KeyValue];
 
 /// A deterministic state machine (Raft paper §2): the same entries in the same order leave the same
 /// state and give the same replies on every node, whatever its clock, locale or hash seed.
@@ -26,7 +29,7 @@ pub type Records = [(Vec<u8>, Vec<u8>)];
 ///   and rebuilds the state from the last snapshot when it does not fit.
 pub trait StateMachine: Send + 'static {
     /// The records stored with the state by the last `apply` or `restore`; empty when fresh.
-    fn records(&self) -> Result<Vec<(Vec<u8>, Vec<u8>)>, MachineError>;
+    fn records(&self) -> Result<Vec<KeyValue>, MachineError>;
 
     /// Applies entries in order, and stores `records` (each replacing the value of its key) in the
     /// same atomic transaction. Returns one reply per entry, in order; `entries` may be empty.

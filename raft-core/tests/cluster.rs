@@ -1,5 +1,7 @@
 //! Whole nodes over real sockets, real disks and real TLS.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on says so by panicking")]
+
 mod cluster {
     pub(crate) mod certificates;
     pub(crate) mod harness;

@@ -5,6 +5,7 @@
 
 use clap::ValueEnum;
 use serde::Deserialize;
+use std::io::IsTerminal;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::util::SubscriberInitExt;
 
@@ -19,6 +20,10 @@ pub enum LogFormat {
     Json,
 }
 
+/// What is logged unless a filter is given: what we say, and others' warnings.
+pub const DEFAULT_FILTER: &str =
+    "warn,telegraph_manager=info,raft_core=info,raft_core_discovery=info,identity_store=info";
+
 /// Directives that are always added: what the HTTP and TLS libraries tell at finer levels may hold
 /// headers, and with them tokens.
 const QUIET: [&str; 4] = ["h2=info", "hyper=info", "hyper_util=info", "rustls=info"];
@@ -32,7 +37,11 @@ pub fn start(format: LogFormat, filter: &str) -> anyhow::Result<()> {
         directives = format!("{directives},{quiet}");
     }
     let filter = EnvFilter::try_new(directives)?;
-    let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let colours = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    let logs = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(colours);
     match format {
         LogFormat::Pretty => logs.finish().try_init()?,
         LogFormat::Json => logs.json().flatten_event(true).finish().try_init()?,

@@ -27,7 +27,9 @@ pub enum TlsError {
 
 /// The REST edge's side. Clients show no certificate: they show a session token.
 pub(crate) fn server(credentials: &Credentials) -> Result<ServerConfig, TlsError> {
-    let chain = certificates("the manager's certificate", &credentials.cert_pem)?;
+    let mut chain = certificates("the manager's certificate", &credentials.cert_pem)?;
+    // Sent along for clients that know the authority by its fingerprint alone.
+    chain.extend(certificates("the authority's certificate", &credentials.ca_pem)?);
     let key = PrivateKeyDer::from_pem_slice(&credentials.key_pem)
         .map_err(|source| TlsError::Pem { what: "the manager's key", source })?;
     let mut config = ServerConfig::builder_with_provider(provider())

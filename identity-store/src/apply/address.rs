@@ -1,7 +1,7 @@
 //! Where an account is reached.
 
 use crate::account::{Account, MAX_ADDRESSES};
-use crate::apply::Context;
+use crate::apply::context::Context;
 use crate::apply::outcome::{Refusal, advance, live_session, named_by, refused};
 use crate::directory::Directory;
 use crate::reply::{Reason, Reply};

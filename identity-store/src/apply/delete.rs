@@ -1,6 +1,6 @@
 //! The end of an account.
 
-use crate::apply::Context;
+use crate::apply::context::Context;
 use crate::apply::outcome::{Refusal, advance, named_by, refused};
 use crate::directory::Directory;
 use crate::reply::{Reason, Reply};

@@ -1,6 +1,6 @@
 //! A new password.
 
-use crate::apply::Context;
+use crate::apply::context::Context;
 use crate::apply::outcome::{Refusal, advance, live_session, named_by, password_hash, refused};
 use crate::directory::Directory;
 use crate::record::are_sealed_keys;

@@ -1,6 +1,6 @@
 //! Who came and who went, as the leader of one term saw it.
 
-use crate::apply::Context;
+use crate::apply::context::Context;
 use crate::apply::outcome::{Refusal, refused};
 use crate::command::Transition;
 use crate::directory::Directory;

@@ -1,7 +1,7 @@
 //! Registration: a key takes a name, for ever.
 
 use crate::account::{Account, Device, Holder, Presence};
-use crate::apply::Context;
+use crate::apply::context::Context;
 use crate::apply::outcome::{Refusal, password_hash, refused, stale_sequence};
 use crate::directory::Directory;
 use crate::record::are_sealed_keys;

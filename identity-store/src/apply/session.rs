@@ -1,8 +1,8 @@
 //! Sessions: login, logout, revocation.
 
 use crate::account::Account;
-use crate::apply::Context;
 use crate::apply::address;
+use crate::apply::context::Context;
 use crate::apply::outcome::{Refusal, living, password_hash, refused};
 use crate::command::EndWhich;
 use crate::directory::Directory;

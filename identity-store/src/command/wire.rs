@@ -1,13 +1,30 @@
-//! Commands between [`Command`] and `identity.proto`.
+//! Commands as bytes: between [`Command`] and `identity.proto`.
 
 use crate::account::is_device_name;
 use crate::command::{Command, EndWhich, MAX_TRANSITIONS, MalformedCommand, Transition};
+use bytes::Bytes;
+use prost::Message as _;
 use telegraph_proto::account::{AccountId, DeviceId};
 use telegraph_proto::identity as proto;
 use telegraph_proto::identity::command::Command as Wire;
 
+impl Command {
+    /// The bytes to be proposed.
+    pub fn encode(&self) -> Bytes {
+        proto::Command { command: Some(to_wire(self)) }.encode_to_vec().into()
+    }
+
+    /// Reads what [`encode`](Command::encode) made. Fails on anything that has not the shape of a
+    /// command; whether it may be done is for the rules to say.
+    pub fn decode(bytes: &[u8]) -> Result<Command, MalformedCommand> {
+        let wire = proto::Command::decode(bytes);
+        let wire = wire.map_err(|_| MalformedCommand("it does not decode"))?;
+        from_wire(wire.command.ok_or(MalformedCommand("it is empty"))?)
+    }
+}
+
 /// What travels for a command.
-pub(super) fn to_wire(command: &Command) -> Wire {
+fn to_wire(command: &Command) -> Wire {
     match command.clone() {
         Command::Register { statement, password_hash, device_id } => {
             Wire::Register(proto::Register {
@@ -85,7 +102,7 @@ fn transition_to_wire(transition: Transition) -> proto::PresenceTransition {
 }
 
 /// What arrived, if it has the shape of a command.
-pub(super) fn from_wire(wire: Wire) -> Result<Command, MalformedCommand> {
+fn from_wire(wire: Wire) -> Result<Command, MalformedCommand> {
     Ok(match wire {
         Wire::Register(wire) => Command::Register {
             statement: statement(wire.statement)?,

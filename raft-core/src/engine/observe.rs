@@ -134,7 +134,8 @@ impl Watched {
         }
     }
 
-    /// Waits for the next change, or until it is time to look for silence. Fails with the reason when openraft has stopped.
+    /// Waits for the next change, or until it is time to look for silence. Fails with the reason
+    /// when openraft has stopped.
     pub(crate) async fn changed(&mut self) -> Result<(), Fatal<TypeConfig>> {
         let running = self.all.borrow_watched().running_state.clone();
         running?;

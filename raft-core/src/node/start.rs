@@ -95,11 +95,8 @@ pub(crate) async fn start(
     let address = listener
         .local_addr()
         .map_err(|source| StartError::Bind { address: config.listen, source })?;
-    let roster = Arc::new(Roster::new(
-        ground.directory.identity,
-        &config.members,
-        ground.directory.pins()?,
-    ));
+    let roster =
+        Arc::new(Roster::new(ground.directory.identity, &config.members, ground.directory.pins()?));
     let life = Life::default();
     let others = config.members.iter().filter(|member| member.id != config.node_id);
     let credentials = ground.credentials.as_ref();
@@ -156,6 +153,7 @@ fn serve(
         roster: Arc::clone(&roster),
         proposer: Arc::clone(&proposer),
         counters: Arc::clone(&counters),
+        throttle: Arc::default(),
     };
     let serving = CancellationToken::new();
     let server = tokio::spawn(run_server(service, services, sockets, serving.clone()));
@@ -207,8 +205,7 @@ fn prepare(config: &Config) -> Result<Ground, StartError> {
         Wal::open(&path, Arc::new(RealDisk), settings).map_err(|error| of_log(&path, error))?;
     directory.note_log_opened(recovery.created)?;
     let path = directory.snapshots_path();
-    let snapshots =
-        SnapshotDir::open(&path).map_err(|source| StartError::Io { path, source })?;
+    let snapshots = SnapshotDir::open(&path).map_err(|source| StartError::Io { path, source })?;
     Ok(Ground { directory, wal: Arc::new(wal), snapshots, credentials })
 }
 

@@ -56,11 +56,7 @@ impl StateMachine for Journal {
         Ok(self.0.with(|held| held.records.clone()))
     }
 
-    fn apply(
-        &mut self,
-        entries: &[Entry],
-        records: &Records,
-    ) -> Result<Vec<Bytes>, MachineError> {
+    fn apply(&mut self, entries: &[Entry], records: &Records) -> Result<Vec<Bytes>, MachineError> {
         self.0.with(|held| {
             if held.broken {
                 return Err(MachineError::new("it was told to fail"));

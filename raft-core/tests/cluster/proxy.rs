@@ -49,10 +49,9 @@ impl Proxy {
 async fn pass(mut inbound: TcpStream, mut mode: watch::Receiver<(Mode, Option<SocketAddr>)>) {
     let (now, target) = *mode.borrow_and_update();
     match (now, target) {
-        (Mode::Cut, _) | (_, None) => return,
+        (Mode::Cut, _) | (_, None) => {}
         (Mode::Hole, _) => {
             let _ = mode.wait_for(|(mode, _)| *mode != Mode::Hole).await;
-            return;
         }
         (Mode::Pass, Some(target)) => {
             let Ok(mut outbound) = TcpStream::connect(target).await else { return };

@@ -115,10 +115,7 @@ async fn a_data_directory_serves_one_node_at_a_time() {
     drop(first);
     // Dropping the last handle halts the node, a little later.
     let path = cluster.data_dir(1).join("lock");
-    wait("the end of the first node", || {
-        fs::File::open(&path).unwrap().try_lock().is_ok()
-    })
-    .await;
+    wait("the end of the first node", || fs::File::open(&path).unwrap().try_lock().is_ok()).await;
     cluster.start(1).await;
 }
 

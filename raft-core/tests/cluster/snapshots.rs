@@ -21,6 +21,13 @@ fn snapshot_files(cluster: &Cluster, id: NodeId, extension: &str) -> Vec<PathBuf
         .collect()
 }
 
+/// The last entry a node's log has let go of.
+fn purged(cluster: &Cluster, id: NodeId) -> u64 {
+    let metrics = cluster.node(id).metrics();
+    let line = metrics.lines().find(|line| line.starts_with("raft_purged_index ")).unwrap();
+    line.rsplit(' ').next().unwrap().parse().unwrap()
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_node_behind_the_log_catches_up_through_a_snapshot() {
     let mut cluster = Cluster::formed(eager).await;
@@ -31,6 +38,7 @@ async fn a_node_behind_the_log_catches_up_through_a_snapshot() {
     for round in 0..6 {
         commands.extend(cluster.propose_many(leader, &format!("round-{round}"), 50).await);
     }
+    wait("the leader to let go of what the node lacks", || purged(&cluster, leader) > 50).await;
     cluster.start(away).await;
     commands.extend(cluster.propose_many(away, "after", 5).await);
     cluster.agree_on(&commands).await;

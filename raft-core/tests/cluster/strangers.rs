@@ -2,7 +2,7 @@ use std::fs;
 
 use bytes::Bytes;
 use futures_util::StreamExt as _;
-use raft_core::cluster_id;
+use raft_core::{BootstrapError, cluster_id};
 use telegraph_proto::raft as proto;
 use telegraph_proto::raft::raft_service_client::RaftServiceClient;
 use tonic::Code;
@@ -39,12 +39,8 @@ async fn codes(cluster: &Cluster, caller: Option<proto::Caller>) -> Vec<(&'stati
         proto::AppendRequest { caller: caller.clone(), vote: leader, ..Default::default() };
     let offset =
         proto::SnapshotOffsetRequest { caller: caller.clone(), vote: leader, meta: meta.clone() };
-    let chunk = proto::SnapshotChunk {
-        caller: caller.clone(),
-        vote: leader,
-        meta,
-        ..Default::default()
-    };
+    let chunk =
+        proto::SnapshotChunk { caller: caller.clone(), vote: leader, meta, ..Default::default() };
     let transfer = proto::TransferLeaderRequest { caller: caller.clone(), ..Default::default() };
     let propose = proto::ProposeRequest { caller: caller.clone(), ..Default::default() };
     let read = proto::ReadIndexRequest { caller: caller.clone(), deadline_ms: 100 };
@@ -113,8 +109,7 @@ async fn requests_that_make_no_sense_are_refused_and_change_nothing() {
     let invalid = Code::InvalidArgument;
 
     for wrong in [None, vote(5, 3, false), vote(5, 2, true), vote(u64::MAX, 2, false)] {
-        let ask =
-            proto::VoteRequest { caller: caller.clone(), vote: wrong, ..Default::default() };
+        let ask = proto::VoteRequest { caller: caller.clone(), vote: wrong, ..Default::default() };
         assert_eq!(client.vote(ask.clone()).await.unwrap_err().code(), invalid);
         assert_eq!(client.pre_vote(ask).await.unwrap_err().code(), invalid);
     }
@@ -187,8 +182,8 @@ async fn requests_that_make_no_sense_are_refused_and_change_nothing() {
     assert_eq!(cluster.node(1).status().term, 0);
     cluster.start(2).await;
     cluster.start(3).await;
-    cluster.node(1).bootstrap().await.unwrap();
     // Member 2 came under another incarnation above; 1 and 3 form the quorum.
+    cluster.node(3).bootstrap().await.unwrap();
     cluster.propose(1, "unharmed").await;
 }
 
@@ -213,4 +208,24 @@ async fn a_node_whose_data_was_wiped_is_refused_under_its_old_number() {
     cluster.propose(survivors[0], "without it").await;
     assert_eq!(cluster.kept(victim).commands().len(), 0);
     assert_eq!(cluster.node(victim).status().leader, None);
+    let refused = cluster.node(victim).bootstrap().await;
+    assert!(matches!(refused, Err(BootstrapError::Refused { .. })), "{refused:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_majority_of_wiped_nodes_forms_no_new_cluster_beside_the_one_that_remembers() {
+    let mut cluster = Cluster::formed(|_| {}).await;
+    let commands = cluster.propose_many(1, "before", 5).await;
+    cluster.agree_on(&commands).await;
+    for id in [2, 3] {
+        cluster.halt(id).await;
+        fs::remove_dir_all(cluster.data_dir(id)).unwrap();
+        cluster.kept(id).with(|held| *held = Default::default());
+    }
+    for id in [2, 3] {
+        cluster.start(id).await;
+        let refused = cluster.node(id).bootstrap().await;
+        assert!(matches!(refused, Err(BootstrapError::Refused { by: 1, .. })), "{refused:?}");
+        assert!(cluster.node(id).status().voters.is_empty());
+    }
 }

@@ -5,9 +5,12 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::version::TLS13;
 use rustls::{ClientConfig, RootCertStore};
+use telegraph_proto::raft::HelloRequest;
+use telegraph_proto::raft::raft_service_client::RaftServiceClient;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
+use tonic::Code;
 
 use super::certificates::{Authority, NAME};
 use super::harness::Cluster;
@@ -22,6 +25,13 @@ async fn members_talk_over_mutual_tls() {
     .await;
     let commands = cluster.propose_many(cluster.follower().await, "secret", 20).await;
     cluster.agree_on(&commands).await;
+
+    // The application's own calls go the same way.
+    let node = cluster.node(1);
+    assert!(node.channel(1).is_none() && node.channel(9).is_none());
+    let mut client = RaftServiceClient::new(node.channel(2).unwrap());
+    let refused = client.hello(HelloRequest::default()).await.unwrap_err();
+    assert_eq!(refused.code(), Code::FailedPrecondition);
 }
 
 /// Whether a client gets as far as HTTP/2's first frame.

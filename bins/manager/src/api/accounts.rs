@@ -56,8 +56,8 @@ impl Api {
         }
     }
 
-    /// True when this very registration was applied; fails when it cannot be any more. What is taken
-    /// here is taken everywhere and for ever, so that neither a hash nor an entry is spent on it.
+    /// True when this very registration was applied; fails when it cannot be any more. What is
+    /// taken here is taken everywhere and for ever: neither a hash nor an entry is spent on it.
     fn is_registered(&self, username: &Username, id: AccountId) -> Result<bool, ApiError> {
         match self.reader.account_by_name(username)? {
             Some(known) if known.account_id == id => return Ok(true),

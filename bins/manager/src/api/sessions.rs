@@ -58,7 +58,15 @@ impl Api {
             address: asked.address.map(|address| address.statement),
             password_hash: better,
         };
-        let (expires_unix_ms, ended_sessions) = match self.run(&command).await? {
+        let reply = match self.run(&command).await {
+            Err(ApiError::TooManySessions) => {
+                // Whoever never logs out must not be locked out by it.
+                self.end_oldest(&account).await?;
+                self.run(&command).await?
+            }
+            reply => reply?,
+        };
+        let (expires_unix_ms, ended_sessions) = match reply {
             Reply::SessionCreated { expires_unix_ms, ended_sessions } => {
                 (expires_unix_ms, ended_sessions)
             }
@@ -111,6 +119,19 @@ impl Api {
         self.barrier().await?;
         let caller = self.recheck(caller)?;
         self.end(&caller, EndWhich::AllBut(caller.session_id)).await
+    }
+
+    /// Ends the oldest live session of an account, to make room for a newer one.
+    async fn end_oldest(&self, account: &Account) -> Result<(), ApiError> {
+        self.barrier().await?;
+        let (account_id, log_time) = (account.account_id, self.reader.log_time_unix_ms());
+        let sessions = self.reader.sessions_of(&account_id)?;
+        let live = sessions.iter().filter(|session| session.live(log_time));
+        let oldest = live.min_by_key(|session| (session.created_unix_ms, session.session_id));
+        // Another login was quicker: there is room.
+        let Some(oldest) = oldest else { return Ok(()) };
+        let which = EndWhich::Session(oldest.session_id);
+        self.run_quietly(&Command::EndSession { account_id, which }).await
     }
 
     async fn end(&self, caller: &Caller, which: EndWhich) -> Result<(), ApiError> {

@@ -72,7 +72,7 @@ impl Development {
             "  telegraph --profile alice --manager {rest} --ca {ca} register alice"
         ));
         print::line(&format!(
-            "  curl --cacert {ca} https://localhost:{}/readyz?verbose",
+            "  curl --cacert {ca} 'https://localhost:{}/readyz?verbose'",
             rest.port()
         ));
     }

@@ -19,16 +19,13 @@ pub(crate) struct ServeArgs {
     /// next. With --data-dir it is kept, without it is deleted at the end.
     #[arg(long)]
     dev: bool,
-    /// Accepted and not needed: a fresh manager forms the cluster of its static list by itself.
-    #[arg(long, env = "TELEGRAPH_BOOTSTRAP")]
-    bootstrap: bool,
 }
 
 /// Runs a manager until SIGTERM, SIGINT or its own failure.
 pub(crate) async fn run(args: ServeArgs) -> anyhow::Result<ExitCode> {
     let file = args.config.as_deref().map(Settings::read).transpose()?;
     let settings = args.settings.or(file.unwrap_or_default());
-    let filter = settings.log.clone().unwrap_or_else(|| "info".into());
+    let filter = settings.log.clone().unwrap_or_else(|| telemetry::DEFAULT_FILTER.into());
     telemetry::start(settings.log_format.unwrap_or_default(), &filter)?;
     // From here on a signal is a wish to stop in order, also while starting.
     let (mut terminate, mut interrupt) =

@@ -37,7 +37,8 @@ pub(crate) struct Settings {
     #[arg(long, env = "TELEGRAPH_DATA_DIR", value_name = "DIR")]
     pub(crate) data_dir: Option<PathBuf>,
     /// A manager of the cluster, this one included: ID=RAFT_HOST:PORT/REST_HOST:PORT. Repeatable;
-    /// in the environment separated by commas. The same list for every manager.
+    /// in the environment separated by commas, in the file a list named `members`. The same for
+    /// every manager.
     #[arg(
         long = "member",
         env = "TELEGRAPH_MEMBERS",
@@ -75,7 +76,8 @@ pub(crate) struct Settings {
     /// Logs as lines for people or as JSON [default: pretty].
     #[arg(long, env = "TELEGRAPH_LOG_FORMAT", value_name = "FORMAT")]
     pub(crate) log_format: Option<LogFormat>,
-    /// Which logs, for example `info,telegraph_manager=debug` [default: info].
+    /// Which logs, for example `info,telegraph_manager=debug` [default: ours at info, others' at
+    /// warn].
     #[arg(long, env = "TELEGRAPH_LOG", value_name = "FILTER")]
     pub(crate) log: Option<String>,
 }

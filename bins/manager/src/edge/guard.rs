@@ -9,7 +9,7 @@ use axum::extract::{MatchedPath, Request, State};
 use axum::http::{HeaderValue, Method};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 use tracing::Instrument;
 
 /// The header that names a request, in both directions.
@@ -17,9 +17,6 @@ const REQUEST_ID: &str = "x-request-id";
 
 /// Most bytes of a path and query: the longest of ours has a quarter of it.
 const MAX_URI_BYTES: usize = 1024;
-
-/// Time for a whole request: a body's 10 s, and twice consensus' and a password's.
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Runs a request inside its limits.
 pub(super) async fn guard(State(edge): State<Edge>, request: Request, next: Next) -> Response {
@@ -62,7 +59,7 @@ async fn limited(edge: &Edge, request: Request, next: Next) -> Response {
             }
         },
     };
-    match tokio::time::timeout(REQUEST_TIMEOUT, next.run(request)).await {
+    match tokio::time::timeout(edge.request_timeout, next.run(request)).await {
         Ok(response) => response,
         Err(_) => {
             let detail = "no answer in time: it may have been done, or may yet be";

@@ -36,7 +36,7 @@ pub(crate) fn document() -> Value {
 fn operation(route: &Route) -> Value {
     let mut operation = json!({
         "summary": route.about,
-        "parameters": parameters(route.path),
+        "parameters": parameters(route),
         "responses": responses(route),
     });
     if route.access == Access::Session {
@@ -52,13 +52,16 @@ fn operation(route: &Route) -> Value {
     operation
 }
 
-fn parameters(path: &str) -> Vec<Value> {
-    path.split('/')
-        .filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'))
-        .map(|name| {
-            json!({ "name": name, "in": "path", "required": true, "schema": { "type": "string" } })
-        })
-        .collect()
+fn parameters(route: &Route) -> Vec<Value> {
+    let parameter = |name: &str, place: &str, kind: &str| {
+        let (required, schema) = (place == "path", json!({ "type": kind }));
+        json!({ "name": name, "in": place, "required": required, "schema": schema })
+    };
+    let in_path =
+        route.path.split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'));
+    let in_path = in_path.map(|name| parameter(name, "path", "string"));
+    let in_query = route.query.iter().map(|(name, kind)| parameter(name, "query", kind));
+    in_path.chain(in_query).collect()
 }
 
 /// One response per status: problems of the same status share it, told apart by `type`.
@@ -120,6 +123,8 @@ mod tests {
         }
         let reconnect = &document["paths"]["/users/reconnect/{ip}/{username}"]["put"];
         assert_eq!(reconnect["parameters"].as_array().map(Vec::len), Some(2));
+        let peers = &document["paths"]["/peers"]["get"]["parameters"];
+        assert_eq!((&peers[1]["name"], &peers[1]["in"]), (&json!("limit"), &json!("query")));
         assert!(reconnect["responses"]["409"]["description"].is_string());
     }
 }

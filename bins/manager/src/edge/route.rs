@@ -27,6 +27,8 @@ pub struct Route {
     pub about: &'static str,
     /// The JSON object it takes; `None`: it reads no body.
     pub request: Option<&'static Schema>,
+    /// What may be asked in the query, with the JSON type of each; all of it optional.
+    pub query: &'static [(&'static str, &'static str)],
     /// The type of the answer's `message`, as in `telegraph_proto::rest`.
     pub reply: &'static str,
     /// The kinds of failure of its own; to those come what every route of its sort can answer

@@ -6,6 +6,7 @@ use raft_core::Member;
 use serde_json::Value;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
@@ -19,6 +20,8 @@ pub(crate) struct Shared {
     pub(crate) metrics: Arc<Metrics>,
     /// One permit per request under way, health and metrics aside.
     pub(crate) admission: Semaphore,
+    /// Time for a whole request.
+    pub(crate) request_timeout: Duration,
     /// Requests and connections that a shutdown waits for.
     pub(crate) tracker: TaskTracker,
     /// The configured members: what is told of the cluster before it is formed.
@@ -46,8 +49,19 @@ impl Edge {
     ) -> Self {
         let metrics = Arc::clone(&api.metrics);
         let admission = Semaphore::new(max_requests);
+        // A body, a password, and consensus as often as the longest action needs it.
+        let request_timeout = Duration::from_secs(15) + api.deadline * 5;
         let stopping = AtomicBool::new(false);
-        Self(Arc::new(Shared { api, metrics, admission, tracker, members, document, stopping }))
+        Self(Arc::new(Shared {
+            api,
+            metrics,
+            admission,
+            request_timeout,
+            tracker,
+            members,
+            document,
+            stopping,
+        }))
     }
 
     /// From now on `/readyz` sends clients elsewhere.

@@ -10,6 +10,8 @@ use tokio::time::Instant;
 /// - Whoever is online has a lease from the first look on, and nobody loses one before a full
 ///   lease has passed in which he could have renewed it: a new leader begins with none at all, and
 ///   thereby grants everybody a full one.
+/// - Who came online anew has a full lease from when that is seen: what is left of an earlier one
+///   says nothing of him.
 /// - A renewal only ever makes a lease later.
 /// - Those who are not online keep no lease beyond its end: memory is bounded by who is online.
 #[derive(Debug)]
@@ -23,6 +25,8 @@ struct Held {
     since: Instant,
     /// False while it was only granted, and its holder not heard.
     heard: bool,
+    /// The presence it was last seen with; `None`: not looked at yet.
+    presence_version: Option<u64>,
 }
 
 /// Somebody whose lease ran out.
@@ -45,7 +49,8 @@ impl Leases {
         if now.saturating_duration_since(at) >= self.lease {
             return false;
         }
-        let held = self.held.entry(account).or_insert(Held { since: at, heard: true });
+        let first = Held { since: at, heard: true, presence_version: None };
+        let held = self.held.entry(account).or_insert(first);
         let before = held.since;
         held.since = before.max(at);
         held.heard = true;
@@ -62,8 +67,13 @@ impl Leases {
     ) -> Vec<Silent> {
         let mut silent = Vec::new();
         for (account, presence_version) in online {
-            let granted = Held { since: now, heard: false };
-            let held = *self.held.entry(account).or_insert(granted);
+            let seen = Some(presence_version);
+            let granted = Held { since: now, heard: false, presence_version: seen };
+            let held = self.held.entry(account).or_insert(granted);
+            if held.presence_version.is_some_and(|before| before != presence_version) {
+                *held = granted;
+            }
+            held.presence_version = seen;
             if now.saturating_duration_since(held.since) >= self.lease {
                 let last_heard = held.heard.then_some(held.since);
                 silent.push(Silent { account, presence_version, last_heard });
@@ -115,6 +125,19 @@ mod tests {
         assert_eq!(leases.look(online, after(begun, 24)), []);
         let silent = leases.look(online, after(begun, 25));
         assert_eq!(silent[0].last_heard, Some(after(begun, 10)));
+    }
+
+    #[test]
+    fn who_came_anew_is_not_judged_by_an_earlier_lease() {
+        let begun = Instant::now();
+        let mut leases = Leases::new(LEASE);
+        leases.renew(account(1), begun, begun);
+        assert_eq!(leases.look([(account(1), 1)], after(begun, 1)), []);
+        // Logged out and in again meanwhile; the new login's renewal is still on its way.
+        assert_eq!(leases.look([], after(begun, 14)), []);
+        assert_eq!(leases.look([(account(1), 3)], after(begun, 15)), []);
+        assert_eq!(leases.look([(account(1), 3)], after(begun, 29)), []);
+        assert_eq!(leases.look([(account(1), 3)], after(begun, 30)).len(), 1);
     }
 
     #[test]

@@ -10,6 +10,7 @@ use telegraph_proto::identity::SignedStatement;
 pub(crate) struct Cast {
     pub(crate) alice: Person,
     pub(crate) alice_token: String,
+    pub(crate) alice_session: String,
     pub(crate) bob: Person,
     pub(crate) bob_token: String,
     pub(crate) ended_token: String,
@@ -25,9 +26,11 @@ impl Cast {
         let ended = at.ask("POST", "/logout", Some(&ended_token), None).await;
         assert_eq!(ended.status, 200);
         let alice_token = alice.login(at).await;
+        let sessions = at.ask("GET", "/sessions", Some(&alice_token), None).await;
+        let alice_session = sessions.message()[0]["session_id"].as_str().unwrap().to_owned();
         let bob_token = bob.settle(at).await;
         let nobody = Person::new("nobody", cluster);
-        Self { alice, alice_token, bob, bob_token, ended_token, nobody }
+        Self { alice, alice_token, alice_session, bob, bob_token, ended_token, nobody }
     }
 }
 
@@ -120,7 +123,15 @@ pub(crate) fn own_cases(route: &Route, cast: &Cast) -> Vec<Case> {
             at("another question", "/peers?offset=1", Kind::Malformed),
         ],
         ("DELETE", "/sessions/{session_id}") => vec![
-            at("a stranger's", &format!("/sessions/{}", "ab".repeat(16)), Kind::NotFound),
+            at("nobody's", &format!("/sessions/{}", "ab".repeat(16)), Kind::NotFound),
+            Case {
+                token: Some(cast.bob_token.clone()),
+                ..at(
+                    "with bob's token",
+                    &format!("/sessions/{}", cast.alice_session),
+                    Kind::NotFound,
+                )
+            },
             at("no id", "/sessions/1", Kind::Malformed),
         ],
         ("POST", "/logout" | "/sessions/revoke-others")

@@ -58,7 +58,8 @@ impl Site {
         self.directory.path().join(format!("manager-{id}"))
     }
 
-    fn config(&self, id: u64) -> ManagerConfig {
+    /// How manager `id` is configured, for those who start it otherwise.
+    pub(crate) fn config(&self, id: u64) -> ManagerConfig {
         let member = self.members.iter().find(|member| member.id == id).unwrap();
         let node = raft_core::Config {
             node_id: id,
@@ -89,7 +90,12 @@ impl Site {
 
     /// Starts one manager and waits for nothing.
     pub(crate) async fn start(&self, id: u64) -> Running {
-        let manager = Box::pin(Manager::bind(self.config(id))).await.unwrap();
+        self.start_with(self.config(id)).await
+    }
+
+    /// Starts a manager as it is configured.
+    pub(crate) async fn start_with(&self, config: ManagerConfig) -> Running {
+        let manager = Box::pin(Manager::bind(config)).await.unwrap();
         let client = client(tls(&self.credentials.ca_pem, None), manager.rest_addr());
         let base = format!("https://{SERVER_NAME}:{}", manager.rest_addr().port());
         Running { manager, client, base }

@@ -3,6 +3,7 @@
 
 mod cases;
 mod cluster;
+mod faults;
 mod grpc;
 mod harness;
 mod person;

@@ -4,6 +4,7 @@ use crate::apply::apply;
 use crate::command::Command;
 use crate::directory::Directory;
 use crate::key_values::{KeyValues, Target};
+use crate::keys::{self, Range};
 use crate::reply::Reply;
 use bytes::Bytes;
 use ed25519_dalek::SigningKey;
@@ -170,9 +171,10 @@ pub(crate) fn village() -> Vec<Command> {
     ]
 }
 
-/// Everything of a state but the engine's records.
+/// The state and its indexes: everything but records and checksum.
 pub(crate) fn contents(state: &dyn KeyValues) -> Twin {
-    state.range(&crate::keys::Range::all_but_records(), usize::MAX).unwrap().into_iter().collect()
+    let all = state.range(&Range::everything(), usize::MAX).unwrap().into_iter();
+    all.filter(|(key, _)| ![keys::RECORD, keys::CHECKSUM].contains(&key[0])).collect()
 }
 
 /// Dice (splitmix64, Steele and others 2014).

@@ -1,0 +1,122 @@
+//! Two people, talking.
+
+use crate::harness::{PATIENCE, Site, anywhere, contains, name};
+use peer_messaging::{Direction, Message, MessageId, Stage};
+use std::time::Instant;
+use telegraph_client::{client::Client, error::ClientError};
+
+const CANARY: &str = "the canary sings at dawn";
+
+/// The conversation, once it has at least `least` messages: somebody who writes first has no name
+/// until a manager was asked for it.
+async fn history(client: &Client, with: &str, least: usize) -> Vec<Message> {
+    let end = Instant::now() + PATIENCE;
+    loop {
+        let messages = client.history(Some(&name(with)), 100).await.unwrap();
+        if messages.len() >= least {
+            return messages;
+        }
+        assert!(Instant::now() < end, "only {messages:?}");
+        tokio::task::yield_now().await;
+    }
+}
+
+async fn reaches(client: &Client, id: MessageId, stage: Stage) {
+    let reached = client.wait_for(id, stage.clone(), PATIENCE).await.unwrap();
+    assert!(reached >= stage, "wanted {stage:?}, is {reached:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_is_delivered_read_and_kept_on_both_sides_and_nowhere_in_the_clear() {
+    let site = Site::new();
+    let manager = site.manager().await;
+    let (alice, bob) = (site.online("alice").await, site.online("bob").await);
+    let id = alice.send(&name("bob"), CANARY).await.unwrap();
+    reaches(&alice, id, Stage::Delivered).await;
+    let received = history(&bob, "alice", 1).await;
+    assert_eq!(received.len(), 1);
+    assert_eq!((received[0].text.as_str(), received[0].direction), (CANARY, Direction::Incoming));
+    bob.mark_shown(&received).await.unwrap();
+    reaches(&alice, id, Stage::Read).await;
+    assert_eq!(history(&alice, "bob", 1).await[0].stage, Stage::Read);
+    alice.go_offline().await.unwrap();
+    bob.go_offline().await.unwrap();
+    manager.shutdown().await.unwrap();
+    for needle in [CANARY.as_bytes(), crate::harness::PASSWORD.as_bytes()] {
+        assert_eq!(contains(site.directory.path(), needle), None);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_waits_for_somebody_who_comes_back_elsewhere_and_arrives_once() {
+    let site = Site::new();
+    let _manager = site.manager().await;
+    let (alice, bob) = (site.online("alice").await, site.online("bob").await);
+    let first = bob.address().await.unwrap();
+    reaches(&alice, alice.send(&name("bob"), "one").await.unwrap(), Stage::Delivered).await;
+    bob.go_offline().await.unwrap();
+    let waiting = alice.send(&name("bob"), "two").await.unwrap();
+    let second = bob.go_online(anywhere(), None).await.unwrap();
+    assert_ne!(first, second);
+    reaches(&alice, waiting, Stage::Delivered).await;
+    let texts: Vec<String> =
+        history(&bob, "alice", 2).await.into_iter().map(|message| message.text).collect();
+    assert_eq!(texts, ["one", "two"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn messages_go_on_without_any_manager() {
+    let site = Site::new();
+    let manager = site.manager().await;
+    let (alice, bob) = (site.online("alice").await, site.online("bob").await);
+    reaches(&alice, alice.send(&name("bob"), "one").await.unwrap(), Stage::Delivered).await;
+    history(&bob, "alice", 1).await;
+    manager.halt().await;
+    reaches(&alice, alice.send(&name("bob"), "two").await.unwrap(), Stage::Delivered).await;
+    reaches(&bob, bob.send(&name("alice"), "three").await.unwrap(), Stage::Delivered).await;
+    // Even somebody who starts without managers reaches whom they know.
+    alice.go_offline().await.unwrap();
+    alice.go_online(anywhere(), None).await.unwrap();
+    reaches(&alice, alice.send(&name("bob"), "four").await.unwrap(), Stage::Delivered).await;
+    assert_eq!(history(&bob, "alice", 4).await.len(), 4);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_not_delivered_survives_the_end_of_the_program() {
+    let site = Site::new();
+    let _manager = site.manager().await;
+    let bob = site.person("bob").await;
+    let alice = site.online("alice").await;
+    let id = alice.send(&name("bob"), "kept").await.unwrap();
+    alice.halt().await;
+    drop(alice);
+    let alice = site.client("alice");
+    alice.unlock(&crate::harness::password(crate::harness::PASSWORD)).await.unwrap();
+    alice.go_online(anywhere(), None).await.unwrap();
+    bob.go_online(anywhere(), None).await.unwrap();
+    reaches(&alice, id, Stage::Delivered).await;
+    assert_eq!(history(&bob, "alice", 1).await.len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_of_that_name_is_told_at_once() {
+    let site = Site::new();
+    let _manager = site.manager().await;
+    let alice = site.online("alice").await;
+    let error = alice.send(&name("nobody"), "hello").await.unwrap_err();
+    assert!(matches!(error, ClientError::Compose(_)), "{error:?}");
+    assert_eq!(error.exit_code(), 4);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_online_is_listed() {
+    let site = Site::new();
+    let _manager = site.manager().await;
+    let (alice, bob) = (site.online("alice").await, site.online("bob").await);
+    let address = bob.address().await.unwrap();
+    let peers = alice.peers().await.unwrap();
+    let row = peers.iter().find(|peer| peer.username == "bob").unwrap();
+    assert_eq!(row.port, Some(address.port()));
+    let names: Vec<&str> = peers.iter().map(|peer| peer.username.as_str()).collect();
+    assert_eq!(names, ["alice", "bob"]);
+}
