@@ -247,3 +247,41 @@ fn is_unsent(refusal: &Refusal) -> bool {
     }
     false
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::life::Life;
+    use crate::member::Member;
+
+    async fn refusal(address: String) -> Refusal {
+        let member = Member { id: 2, address, ..Member::default() };
+        let limit = Duration::from_secs(10);
+        let channels = Channels::new([&member].into_iter(), None, limit, &Life::default());
+        let channel = channels.get(2).unwrap().application.clone();
+        RaftServiceClient::new(channel).hello(proto::HelloRequest::default()).await.unwrap_err()
+    }
+
+    #[tokio::test]
+    async fn a_refused_connection_proves_that_nothing_was_sent() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        drop(listener);
+        assert!(is_unsent(&refusal(address).await));
+        assert!(is_unsent(&refusal("no such name.invalid:1".into()).await));
+        assert!(is_unsent(&Refusal::failed_precondition("a stranger")));
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_breaks_proves_nothing() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        let (refusal, ()) = tokio::join!(refusal(address), async {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            // The request is on its way when its first bytes are here.
+            tokio::io::AsyncReadExt::read_exact(&mut stream, &mut [0; 64]).await.unwrap();
+        });
+        assert!(!is_unsent(&refusal), "{refusal:?}");
+        assert!(!is_unsent(&Refusal::unavailable("somewhere on the way")));
+    }
+}

@@ -97,6 +97,25 @@ impl Roster {
         Ok(caller.from_node_id)
     }
 
+    /// Whether a caller that is no member (number 0) may use what the application offers. TLS has
+    /// shown that it holds a certificate of the cluster; when it `greets` it may not know yet which
+    /// node of which cluster it has reached.
+    pub(crate) fn admit_guest(&self, caller: &Caller, greets: bool) -> Result<(), Stranger> {
+        if caller.protocol_version == 0 {
+            return Err(Stranger::Anonymous("no protocol version"));
+        }
+        let names_cluster = !caller.cluster_id.is_empty() || !greets;
+        if names_cluster && *caller.cluster_id != self.identity.cluster_id {
+            return Err(Stranger::Cluster);
+        }
+        let here = self.identity.node_id;
+        let names_node = caller.to_node_id != 0 || !greets;
+        if names_node && caller.to_node_id != here {
+            return Err(Stranger::Addressee { wanted: caller.to_node_id, here });
+        }
+        Ok(())
+    }
+
     /// Checks that `id` has answered, and is the one first met under that number.
     pub(crate) fn recognise(&self, id: NodeId, answer: Option<&Caller>) -> Result<(), Stranger> {
         let found = self.admit(answer)?;
@@ -161,5 +180,25 @@ mod tests {
         assert_eq!(two.admit(Some(&Caller::default())).unwrap_err(), {
             Stranger::Anonymous("no protocol version")
         });
+    }
+
+    #[test]
+    fn a_guest_is_greeted_without_names_and_served_only_under_the_right_ones() {
+        let keep = tempfile::tempdir().unwrap();
+        let [_, second] = rosters(&keep);
+        let named = Caller { from_node_id: 0, ..second.caller_to(2) };
+        let nameless = Caller { protocol_version: 1, ..Caller::default() };
+        second.admit_guest(&named, false).unwrap();
+        second.admit_guest(&named, true).unwrap();
+        second.admit_guest(&nameless, true).unwrap();
+        second.admit_guest(&nameless, false).unwrap_err();
+        second.admit_guest(&Caller::default(), true).unwrap_err();
+        let elsewhere = Caller { to_node_id: 1, ..named.clone() };
+        let foreign = Caller { cluster_id: vec![9; 16].into(), ..named.clone() };
+        for greets in [false, true] {
+            second.admit_guest(&elsewhere, greets).unwrap_err();
+            second.admit_guest(&foreign, greets).unwrap_err();
+        }
+        second.admit(Some(&named)).unwrap_err();
     }
 }

@@ -68,13 +68,26 @@ impl Service {
                 .await
                 .unwrap_or(Err(Stranger::Unremembered))
         };
-        admitted.map_err(|stranger| {
-            self.counters.stranger();
-            if self.throttle.passes() {
-                tracing::warn!(%stranger, "calls are refused");
+        admitted.map_err(|stranger| self.refuse(&stranger))
+    }
+
+    /// Admits members, and callers that are none (number 0): to be greeted, to propose, to read.
+    async fn admit_any(&self, caller: Option<&Caller>, greets: bool) -> Result<NodeId, Status> {
+        match caller.filter(|caller| caller.from_node_id == 0) {
+            Some(guest) => {
+                let admitted = self.roster.admit_guest(guest, greets);
+                admitted.map(|()| 0).map_err(|stranger| self.refuse(&stranger))
             }
-            Status::failed_precondition(stranger.to_string())
-        })
+            None => self.admit(caller).await,
+        }
+    }
+
+    fn refuse(&self, stranger: &Stranger) -> Status {
+        self.counters.stranger();
+        if self.throttle.passes() {
+            tracing::warn!(%stranger, "calls are refused");
+        }
+        Status::failed_precondition(stranger.to_string())
     }
 
     fn not_leader(&self, leader: Option<NodeId>) -> NotLeader {
@@ -89,7 +102,7 @@ impl Service {
 #[tonic::async_trait]
 impl RaftService for Service {
     async fn hello(&self, request: Request<HelloRequest>) -> Result<Response<HelloReply>, Status> {
-        let from = self.admit(request.get_ref().caller.as_ref()).await?;
+        let from = self.admit_any(request.get_ref().caller.as_ref(), true).await?;
         let us = self.roster.identity().node_id;
         let member = self.roster.members().get(&us).map(|member| Member {
             node_id: us,
@@ -168,7 +181,7 @@ impl RaftService for Service {
         request: Request<ProposeRequest>,
     ) -> Result<Response<ProposeReply>, Status> {
         let request = request.into_inner();
-        self.admit(request.caller.as_ref()).await?;
+        self.admit_any(request.caller.as_ref(), false).await?;
         let Some(command) = request.command else {
             return Err(Status::invalid_argument("the command is missing"));
         };
@@ -196,7 +209,7 @@ impl RaftService for Service {
         request: Request<ReadIndexRequest>,
     ) -> Result<Response<ReadIndexReply>, Status> {
         let request = request.into_inner();
-        self.admit(request.caller.as_ref()).await?;
+        self.admit_any(request.caller.as_ref(), false).await?;
         let result = match self.engine.read_index(limit(request.deadline_ms)).await {
             Ok(at) => ReadResult::Position(Position { term: at.term, index: at.index }),
             Err(Unproposed::Unled(Unled::NotLeader(leader))) => {
