@@ -19,8 +19,8 @@
 //!
 //! The truth is raft-core's log and its snapshots. At start the view is read whole (`checksum.rs`,
 //! `audit.rs`); one that does not open, lost something, contradicts itself or failed before is set
-//! aside for an empty one (`place.rs`), and the engine rebuilds it. A snapshot's contents are `image.rs`; `digest.rs` is
-//! for comparing replicas.
+//! aside for an empty one (`place.rs`), and the engine rebuilds it. A snapshot's contents are
+//! `image.rs`; `digest.rs` is for comparing replicas.
 //!
 //! # What this crate does not do
 //!

@@ -12,10 +12,22 @@ use crate::checksum::seal;
 use crate::error::StoreError;
 use crate::key_values::{Changes, KeyValues, Pair, Target};
 use crate::keys::Range;
+use std::fs::{File, TryLockError};
+use std::io;
 use std::path::Path;
+use std::thread;
+use std::time::Duration;
 
 /// Memory for pages read: some ten thousand accounts. sled's own default is 1 GiB.
 const CACHE_BYTES: u64 = 64 << 20;
+
+/// sled's file, which it locks.
+const FILE: &str = "db";
+
+/// How often it is looked whether sled has let go of its file, and how long between two looks: 5 s
+/// in all. It takes less than a millisecond, unless its threads get no turn.
+const LOOKS: u32 = 2_500;
+const BETWEEN_LOOKS: Duration = Duration::from_millis(2);
 
 /// Names the tree that is the state: its generation, 8 bytes, big-endian.
 const CURRENT: &[u8] = b"current";
@@ -29,14 +41,15 @@ pub(crate) struct Tree {
 
 impl Tree {
     /// Opens or makes the tree in a directory that nobody else has open. Fails with
-    /// [`StoreError::View`] or [`StoreError::Damaged`]; may panic instead, for that is how sled
+    /// [`StoreError::InUse`] when somebody has it all the same, with [`StoreError::View`] or
+    /// [`StoreError::Damaged`] when it is not sound; may panic instead, for that is how sled
     /// answers some kinds of damage.
     ///
     /// sled takes a file in which it finds nothing of its own for an empty one, and says nothing:
     /// a directory that is not empty without a state in it is damaged.
     pub(crate) fn open(path: &Path) -> Result<Tree, StoreError> {
-        let is_new =
-            path.read_dir().map_err(|error| StoreError::View(Box::new(error)))?.next().is_none();
+        let is_new = path.read_dir().map_err(unreadable)?.next().is_none();
+        await_release(path)?;
         // No flushing by time: what is lost with the process is replayed from the log, and
         // `flush` is called ahead of every snapshot, up to which the log may be purged.
         let config = sled::Config::new()
@@ -137,6 +150,28 @@ impl Target for Successor {
         seal(self, &mut changes)?;
         write(&self.state, changes)
     }
+}
+
+/// Waits until sled has let go of its file. It keeps it locked for a moment after it was dropped,
+/// while a thread of its own ends; whoever opens it in that moment is refused.
+fn await_release(path: &Path) -> Result<(), StoreError> {
+    let file = match File::open(path.join(FILE)) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(unreadable(error)),
+    };
+    for _ in 0..LOOKS {
+        match file.try_lock() {
+            Ok(()) => return Ok(()),
+            Err(TryLockError::WouldBlock) => thread::sleep(BETWEEN_LOOKS),
+            Err(TryLockError::Error(error)) => return Err(unreadable(error)),
+        }
+    }
+    Err(StoreError::InUse(path.to_owned()))
+}
+
+fn unreadable(error: io::Error) -> StoreError {
+    StoreError::View(Box::new(error))
 }
 
 fn name(generation: u64) -> String {

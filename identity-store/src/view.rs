@@ -52,7 +52,10 @@ impl View {
                 rebuilds += 1;
                 attempt(&place)?
             }
-            Err(error) => return Err(error),
+            Err(error) => {
+                place.trust()?;
+                return Err(error);
+            }
         };
         place.trust()?;
         let clock = Mutex::new(Lookup(&tree).clock()?);

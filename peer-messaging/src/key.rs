@@ -1,7 +1,10 @@
 //! The account's secret key: who somebody is, to managers and to people.
 
+pub(crate) mod error;
+
 use crate::{
-    cipher::{self, CipherError, Key},
+    cipher::{self, Key},
+    key::error::KeyError,
     recovery::RecoveryCode,
 };
 use ed25519_dalek::SigningKey;
@@ -20,33 +23,6 @@ const SEALED_HEAD: usize = 33;
 /// An Ed25519 secret in PKCS#8 (RFC 8410 section 7) is this, and then the 32 bytes.
 const PKCS8_HEAD: [u8; 16] =
     [0x30, 0x2e, 0x02, 0x01, 0, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x04, 0x22, 0x04, 0x20];
-
-/// Why there is no key.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum KeyError {
-    /// The password or recovery code is another one, or the sealed key was changed: the two look
-    /// alike.
-    #[error("the account's key does not open: another password or recovery code, or changed bytes")]
-    WrongKey,
-    /// Not a sealed key of a version this program reads.
-    #[error("not a sealed account key that this program can read")]
-    Malformed,
-    /// Text that is no recovery code; a typing error is noticed.
-    #[error("not a recovery code: it has eight groups of four letters and digits")]
-    RecoveryCode,
-    /// The system has no randomness.
-    #[error("the system gave no random bytes")]
-    Random,
-}
-
-impl From<CipherError> for KeyError {
-    fn from(error: CipherError) -> Self {
-        match error {
-            CipherError::Unopenable => Self::WrongKey,
-            CipherError::Random => Self::Random,
-        }
-    }
-}
 
 /// An account's Ed25519 key. It signs what the account says of itself, and is the key its owner
 /// proves in TLS, so that whoever has pinned the account talks to its owner and nobody else.

@@ -5,7 +5,7 @@
 //! 1. [`Messenger::compose`] gives it a name for ever, the next number to that person, and the hash of
 //!    the one before (`envelope.rs`), and seals it into the outbox; it returns when that is on disk:
 //!    `messenger/mail.rs`, `store/outbox.rs`.
-//! 2. The person's courier wakes: `delivery.rs`, `delivery/courier.rs`. Where are they? Known, or asked
+//! 2. The person's courier wakes: `delivery.rs`, `delivery/courier.rs`, `delivery/visitor.rs`. Where are they? Known, or asked
 //!    of the directory; the key that was met first stays pinned: `directory.rs`, `store/peer.rs`.
 //! 3. TLS 1.3 to that address, where the other end has to prove the pinned key before anything but a
 //!    handshake leaves this machine: `tls.rs`, `link.rs`. Both exchange their newest addresses, then
@@ -45,11 +45,12 @@ mod recovery;
 mod service;
 mod store;
 mod tls;
+mod watched;
 
 pub use directory::{Contact, Directory, DirectoryError};
 pub use envelope::MAX_TEXT_BYTES;
 pub use event::Event;
-pub use key::{AccountKey, KeyError};
+pub use key::{AccountKey, error::KeyError};
 pub use message::{Correspondent, Direction, Message, MessageId, NotAMessageId, Stage};
 pub use messenger::{
     Messenger,
@@ -59,3 +60,6 @@ pub use messenger::{
 pub use password::{Derived, derive};
 pub use recovery::RecoveryCode;
 pub use store::{Store, error::StoreError};
+
+#[cfg(test)]
+mod tests;

@@ -3,6 +3,7 @@
 use crate::{
     envelope::MAX_MESSAGE_BYTES,
     tls::{ALPN, Identity, is_wrong_key},
+    watched::{Pulse, Watched},
 };
 use hyper_util::rt::TokioIo;
 use rustls::pki_types::ServerName;
@@ -39,8 +40,22 @@ pub(crate) enum LinkError {
     Tls(#[from] rustls::Error),
 }
 
+/// The calls of an open connection.
+pub(crate) type Calls = PeerServiceClient<Channel>;
+
 /// An open connection.
-pub(crate) type Link = PeerServiceClient<Channel>;
+#[derive(Debug)]
+pub(crate) struct Link {
+    pub(crate) calls: Calls,
+    pulse: Pulse,
+}
+
+impl Link {
+    /// False once the other end has gone, as far as the network told.
+    pub(crate) fn is_open(&self) -> bool {
+        !self.pulse.has_stopped()
+    }
+}
 
 /// Connects to `address`, where the owner of `pinned` has to answer within `limit`.
 pub(crate) async fn connect(
@@ -60,7 +75,8 @@ pub(crate) async fn connect(
         .keep_alive_timeout(KEEP_ALIVE_ANSWER)
         .keep_alive_while_idle(true);
     // One stream, once: a channel that loses it fails, and is not connected again unasked.
-    let stream = Mutex::new(Some(stream));
+    let pulse = Pulse::default();
+    let stream = Mutex::new(Some(Watched::new(stream, pulse.clone())));
     let connector = tower::service_fn(move |_: Uri| {
         let stream = stream.lock().unwrap_or_else(PoisonError::into_inner).take();
         std::future::ready(match stream {
@@ -72,9 +88,10 @@ pub(crate) async fn connect(
         .connect_with_connector(connector)
         .await
         .map_err(|error| LinkError::NotAMessenger(io::Error::other(error)))?;
-    Ok(PeerServiceClient::new(channel)
+    let calls = PeerServiceClient::new(channel)
         .max_decoding_message_size(MAX_MESSAGE_BYTES)
-        .max_encoding_message_size(MAX_MESSAGE_BYTES))
+        .max_encoding_message_size(MAX_MESSAGE_BYTES);
+    Ok(Link { calls, pulse })
 }
 
 async fn handshake(

@@ -123,9 +123,11 @@ impl Listener {
 
     async fn receive(&self, stream: TcpStream, turn: OwnedSemaphorePermit) {
         let limit = self.office.config.handshake_timeout;
-        let Ok(Some((stream, caller))) = timeout(limit, self.handshake(stream)).await else {
-            return;
+        let shaken = tokio::select! {
+            () = self.stop.cancelled() => return,
+            shaken = timeout(limit, self.handshake(stream)) => shaken,
         };
+        let Ok(Some((stream, caller))) = shaken else { return };
         drop(turn);
         let account = caller.account_id();
         let known = self.office.store.read(move |view| {

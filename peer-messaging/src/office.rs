@@ -41,6 +41,9 @@ pub(crate) struct Office {
 pub(crate) enum LookupError {
     #[error(transparent)]
     Directory(#[from] DirectoryError),
+    /// It is the one who asks.
+    #[error("that is ourselves")]
+    Ourselves,
     #[error(transparent)]
     Store(#[from] StoreError),
 }
@@ -94,11 +97,13 @@ impl Office {
         question: BoxFuture<'_, Result<Contact, DirectoryError>>,
     ) -> Result<Contact, LookupError> {
         let contact = question.await?;
-        if contact.account_id == contact.public_key.account_id() {
-            Ok(contact)
-        } else {
-            Err(nonsense("the account is not the key's").into())
+        if contact.account_id != contact.public_key.account_id() {
+            return Err(nonsense("the account is not the key's").into());
         }
+        if contact.account_id == self.sender.account_id {
+            return Err(LookupError::Ourselves);
+        }
+        Ok(contact)
     }
 
     async fn keep(&self, mut contact: Contact) -> Result<Met, LookupError> {

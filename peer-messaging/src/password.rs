@@ -87,5 +87,5 @@ mod tests {
     }
 
     /// Computed once by this program; the inputs are in the test.
-    const PINNED_AUTH: &str = "TO BE PINNED";
+    const PINNED_AUTH: &str = "b5d0b80417da68c49f97c05d1ce5459240dbcf6d867b1578bfec5fa8d3ae76c3";
 }

@@ -205,6 +205,3 @@ impl WriteView<'_, '_> {
         }
     }
 }
-
-#[cfg(test)]
-mod tests;

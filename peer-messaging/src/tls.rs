@@ -104,7 +104,8 @@ fn provider() -> CryptoProvider {
     provider
 }
 
-fn to_spki(key: &PublicKey) -> Vec<u8> {
+/// A key as TLS carries it.
+pub(crate) fn to_spki(key: &PublicKey) -> Vec<u8> {
     [SPKI_HEAD.as_slice(), key.as_bytes()].concat()
 }
 

@@ -1,9 +1,13 @@
 //! `telegraph run`: stays online, prints what comes, sends what is typed.
 
 mod line;
+mod shown;
 
 use crate::{
-    chat::line::{HELP, Line},
+    chat::{
+        line::{HELP, Line},
+        shown::Shown,
+    },
     client::Client,
     control::Control,
     error::{ClientError, chain},
@@ -14,17 +18,22 @@ use crate::{
     row::{MessageRow, PeerRow},
 };
 use peer_messaging::{Event, Message};
-use std::{io::BufRead, net::SocketAddr};
+use std::{collections::VecDeque, io::BufRead, net::SocketAddr, time::Duration};
 use telegraph_proto::account::Username;
 use tokio::{
     signal::unix::{SignalKind, signal},
     sync::{broadcast::error::RecvError, mpsc},
+    time::{Instant, sleep_until},
 };
 
 /// Lines typed ahead of this program: more wait in the terminal.
 const TYPED_AHEAD: usize = 16;
 /// Messages looked through for unread ones at the start, and after this program fell behind.
 const CATCH_UP: usize = 1000;
+
+/// How long a message of somebody who writes for the first time waits for their name, which a
+/// manager has to be asked for. After that it is shown under the account's short id.
+const NAMING: Duration = Duration::from_secs(2);
 
 /// How `run` was called.
 #[derive(Debug, Clone, Copy)]
@@ -41,6 +50,9 @@ struct Chat {
     settings: Settings,
     /// To whom a typed line goes.
     partner: Option<Username>,
+    /// Messages of people without a name yet, and until when they wait for it; the first one first.
+    unnamed: VecDeque<(Instant, Message)>,
+    shown: Shown,
 }
 
 /// Runs until Ctrl-C, SIGTERM or `/quit`; the end of stdin alone does not end it. `client` must be
@@ -54,7 +66,7 @@ pub(crate) async fn run(client: Client, settings: Settings) -> Result<(), Client
             output::note(&format!("other commands cannot reach this one: {error}"));
         })
         .ok();
-    let mut chat = Chat { client: client.clone(), settings, partner: None };
+    let mut chat = Chat::new(client.clone(), settings);
     chat.announce(&who.username.unwrap_or_default(), address)?;
     let mut events = client.messenger().await?.events();
     chat.show_unread().await?;
@@ -62,7 +74,11 @@ pub(crate) async fn run(client: Client, settings: Settings) -> Result<(), Client
     let mut interrupt = signal(SignalKind::interrupt()).map_err(not_printed)?;
     let mut terminate = signal(SignalKind::terminate()).map_err(not_printed)?;
     loop {
+        let waiting = chat.unnamed.front().map(|(until, _)| *until);
         tokio::select! {
+            () = sleep_until(waiting.unwrap_or_else(Instant::now)), if waiting.is_some() => {
+                chat.show_late().await?;
+            }
             event = events.recv() => match event {
                 Ok(event) => chat.happened(event).await?,
                 Err(RecvError::Lagged(_)) => chat.show_unread().await?,
@@ -85,6 +101,11 @@ pub(crate) async fn run(client: Client, settings: Settings) -> Result<(), Client
 }
 
 impl Chat {
+    fn new(client: Client, settings: Settings) -> Self {
+        let (unnamed, shown) = (VecDeque::new(), Shown::default());
+        Self { client, settings, partner: None, unnamed, shown }
+    }
+
     fn announce(&self, username: &str, address: SocketAddr) -> Result<(), ClientError> {
         if self.settings.json {
             let event = serde_json::json!({
@@ -97,7 +118,7 @@ impl Chat {
     }
 
     /// What came while nobody was looking.
-    async fn show_unread(&self) -> Result<(), ClientError> {
+    async fn show_unread(&mut self) -> Result<(), ClientError> {
         let messages = self.client.history(None, CATCH_UP).await?;
         let unread: Vec<Message> =
             messages.into_iter().filter(|m| MessageRow::from(m).stage == "unread").collect();
@@ -107,12 +128,37 @@ impl Chat {
         if self.settings.peek { Ok(()) } else { self.client.mark_shown(&unread).await }
     }
 
-    async fn happened(&self, event: Event) -> Result<(), ClientError> {
+    /// The first of those who have no name yet has waited long enough for it.
+    async fn show_late(&mut self) -> Result<(), ClientError> {
+        match self.unnamed.pop_front() {
+            Some((_, message)) => self.show_and_mark(message).await,
+            None => Ok(()),
+        }
+    }
+
+    async fn show_and_mark(&mut self, message: Message) -> Result<(), ClientError> {
+        self.show(&message)?;
+        if self.settings.peek {
+            return Ok(());
+        }
+        self.client.mark_shown(&[message]).await
+    }
+
+    async fn happened(&mut self, event: Event) -> Result<(), ClientError> {
         match event {
-            Event::Received(message) => {
-                self.show(&message)?;
-                if !self.settings.peek {
-                    self.client.mark_shown(std::slice::from_ref(&message)).await?;
+            Event::Received(message) if message.with.username.is_none() => {
+                self.unnamed.push_back((Instant::now() + NAMING, message));
+                Ok(())
+            }
+            Event::Received(message) => self.show_and_mark(message).await,
+            Event::ContactNamed { account_id, username } => {
+                let all = std::mem::take(&mut self.unnamed);
+                let (named, unnamed): (VecDeque<_>, _) =
+                    all.into_iter().partition(|(_, m)| m.with.account_id == account_id);
+                self.unnamed = unnamed;
+                for (_, mut message) in named {
+                    message.with.username = Some(username.clone());
+                    self.show_and_mark(message).await?;
                 }
                 Ok(())
             }
@@ -153,7 +199,10 @@ impl Chat {
         }
     }
 
-    fn show(&self, message: &Message) -> Result<(), ClientError> {
+    fn show(&mut self, message: &Message) -> Result<(), ClientError> {
+        if !self.shown.is_first(message) {
+            return Ok(());
+        }
         let row = MessageRow::from(message);
         let text = if self.settings.json {
             let mut event = serde_json::json!({ "event": "message" });

@@ -1,7 +1,8 @@
 //! The socket by which other commands reach the process that holds the profile.
 //!
-//! One request and one answer per connection, each a line of JSON. Whoever can open the socket is the
-//! profile's owner: it lies in a directory that nobody else can enter, and is closed to others itself.
+//! One request and one answer per connection, each a line of JSON. Whoever can open the socket is
+//! the profile's owner: it lies in a directory that nobody else can enter, and is closed to others
+//! itself.
 
 use crate::{
     client::Client,

@@ -25,8 +25,8 @@ const AGREEMENT_PAUSE: Duration = Duration::from_millis(200);
 
 /// Looks people up, and believes only what they signed themselves.
 ///
-/// - The first time in a process that somebody is asked for, `k + 1` of the `2k + 1` managers have to
-///   name the same key, so that one bad manager cannot introduce a stranger. When fewer can be
+/// - The first time in a process that somebody is asked for, `k + 1` of the `2k + 1` managers have
+///   to name the same key, so that one bad manager cannot introduce a stranger. When fewer can be
 ///   reached, all that can be reached have to agree, and that is logged.
 /// - When no manager answers, what was learnt before still serves: it is signed, and TLS checks the
 ///   key at the address (bounded-stale reads).

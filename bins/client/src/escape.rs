@@ -1,8 +1,8 @@
 //! Text of other people, made safe for a terminal.
 
 /// Shows what a terminal would otherwise obey: control characters (which move the cursor, ring,
-/// recolour, retitle) and the invisible characters that reorder or hide text. A line break stays one,
-/// with `indent` ahead of the next line; a tab becomes a space.
+/// recolour, retitle) and the invisible characters that reorder or hide text. A line break stays
+/// one, with `indent` ahead of the next line; a tab becomes a space.
 pub(crate) fn for_terminal(text: &str, indent: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     for character in text.chars() {

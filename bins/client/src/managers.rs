@@ -179,8 +179,8 @@ impl ManagerClient {
         self.call(call).await
     }
 
-    /// `PUT /users/reconnect/{ip}/{username}`. When an answer was lost and the request repeated, the
-    /// managers may call the statement's number used: the caller looks whether it was this one.
+    /// `PUT /users/reconnect/{ip}/{username}`. When an answer was lost and the request repeated,
+    /// the managers may call the statement's number used: the caller looks whether it was this one.
     pub async fn reconnect(
         &self,
         username: &Username,
@@ -342,7 +342,8 @@ impl ManagerClient {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        // Nothing panics while it holds this lock; if something ever does, the lists are still lists.
+        // Nothing panics while it holds this lock; if something ever does, the lists are still
+        // lists.
         self.inner.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

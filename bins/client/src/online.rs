@@ -36,8 +36,8 @@ const SIGNING_ATTEMPTS: usize = 3;
 
 /// The lease and the announced address of one messenger.
 ///
-/// - The task ends with [`Online::stop`], or by itself when the session is over; the messenger goes on
-///   either way, for what is signed and pinned needs no manager.
+/// - The task ends with [`Online::stop`], or by itself when the session is over; the messenger goes
+///   on either way, for what is signed and pinned needs no manager.
 #[derive(Debug)]
 pub(crate) struct Online {
     /// What others are told.

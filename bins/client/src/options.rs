@@ -84,8 +84,8 @@ impl Options {
         }
     }
 
-    /// Where a profile is kept unless told otherwise: `~/.telegraph`, or below the working directory
-    /// when there is no home.
+    /// Where a profile is kept unless told otherwise: `~/.telegraph`, or below the working
+    /// directory when there is no home.
     pub fn default_profile() -> PathBuf {
         let home = std::env::var_os("HOME").map_or_else(|| Path::new(".").into(), PathBuf::from);
         home.join(".telegraph")

@@ -41,11 +41,15 @@ fn for_people(answer: &Answer) -> String {
         Answer::Messages { messages } if messages.is_empty() => "no messages".into(),
         Answer::Messages { messages } => join(messages.iter().map(message)),
         Answer::Sessions { sessions } => join(sessions.iter().map(session)),
-        Answer::Enrolled { username, recovery_code, .. } => format!(
-            "{username} is registered and logged in.\n\n\
-             Recovery code, shown this once; write it down and keep it apart from this machine:\n\n    \
-             {recovery_code}\n"
-        ),
+        Answer::Enrolled { username, recovery_code, .. } => [
+            &format!("{username} is registered and logged in."),
+            "",
+            "Recovery code, shown this once. Write it down, and keep it apart from this machine:",
+            "",
+            &format!("    {recovery_code}"),
+            "",
+        ]
+        .join("\n"),
         Answer::Done { message } => message.clone(),
     }
 }
@@ -57,12 +61,13 @@ fn join(lines: impl Iterator<Item = String>) -> String {
 fn whoami(who: &WhoAmI) -> String {
     let or = |value: &Option<String>, other: &str| value.clone().unwrap_or_else(|| other.into());
     let session = if who.logged_in { "logged in" } else { "not logged in" };
-    let pending = who.pending.map_or_else(|| "-".into(), |count| count.to_string());
+    let locked = "not shown while the profile is locked";
+    let pending = who.pending.map_or_else(|| locked.into(), |count| count.to_string());
     [
         ("username", or(&who.username, "nobody yet")),
-        ("account", or(&who.account_id, "-")),
+        ("account", or(&who.account_id, locked)),
         ("device", who.device_id.clone()),
-        ("cluster", or(&who.cluster_id, "-")),
+        ("cluster", or(&who.cluster_id, "none yet")),
         ("session", session.into()),
         ("address", or(&who.address, "not online")),
         ("pending", pending),

@@ -1,4 +1,5 @@
-//! One person's directory: locked against a second owner, closed to other users, written atomically.
+//! One person's directory: locked against a second owner, closed to other users, written
+//! atomically.
 
 mod file;
 pub mod settings;
@@ -62,8 +63,8 @@ pub struct Profile {
 }
 
 impl Profile {
-    /// Takes a directory, made when it is not there. Fails with [`ProfileError::InUse`] when another
-    /// process has it.
+    /// Takes a directory, made when it is not there. Fails with [`ProfileError::InUse`] when
+    /// another process has it.
     pub fn open(directory: &Path) -> Result<Self, ProfileError> {
         let at = |doing, source| ProfileError::Io { doing, path: directory.to_owned(), source };
         DirBuilder::new()

@@ -14,8 +14,8 @@ pub(crate) fn clock(unix_ms: u64) -> String {
     format!("{:02}:{:02}", second / 3600, second / 60 % 60)
 }
 
-/// The date so many days after 1970-01-01 in the proleptic Gregorian calendar. Counts from the first
-/// of March of the year 0, so that the leap day is the last of its year.
+/// The date so many days after 1970-01-01 in the proleptic Gregorian calendar. Counts from the
+/// first of March of the year 0, so that the leap day is the last of its year.
 fn civil(days: u64) -> (u64, u64, u64) {
     let days = days + 719_468;
     let (era, of_era) = (days / 146_097, days % 146_097);

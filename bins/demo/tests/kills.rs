@@ -12,12 +12,11 @@ mod process;
 mod system;
 
 use identity_store::IdentityStore;
-use process::wait_until;
 use std::{
     collections::BTreeMap,
     sync::atomic::{AtomicBool, Ordering},
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 use system::{CANARY_PASSWORD, System, files_with, shown};
 use telegraph_proto::account::Username;
@@ -27,6 +26,10 @@ const KILLS: usize = 25;
 
 /// What every message begins with, so that one search finds all of them.
 const CANARY_TEXT: &str = "canary-message-91c4";
+
+/// Longest time for what was accepted to arrive once everybody is back: beyond any back-off that
+/// a minute of kills can have led to.
+const DELIVERY: Duration = Duration::from_secs(120);
 
 #[derive(Default)]
 struct Accepted {
@@ -51,11 +54,7 @@ fn killing_any_process_at_any_time_loses_nothing_that_was_acknowledged() {
     );
     assert!(accepted.messages.len() >= KILLS, "messages went on: {}", accepted.messages.len());
 
-    let mut texts = BTreeMap::new();
-    wait_until("every accepted message has arrived", Duration::from_secs(120), || {
-        texts = received(&system);
-        accepted.messages.iter().all(|text| texts.contains_key(text))
-    });
+    let texts = await_messages(&system, &accepted.messages);
     for text in &accepted.messages {
         assert_eq!(texts.get(text), Some(&1), "{text} is shown once");
     }
@@ -138,6 +137,23 @@ fn send_until(system: &System, kill: usize, stop: &AtomicBool) -> Vec<String> {
         }
     }
     accepted
+}
+
+/// Waits until bob has been shown everything alice was told is accepted.
+fn await_messages(system: &System, accepted: &[String]) -> BTreeMap<String, usize> {
+    let deadline = Instant::now() + DELIVERY;
+    loop {
+        let texts = received(system);
+        let missing: Vec<&String> = accepted.iter().filter(|t| !texts.contains_key(*t)).collect();
+        if missing.is_empty() {
+            return texts;
+        }
+        if Instant::now() > deadline {
+            let outbox = system.command("alice", &["read", "bob", "--limit", "1000", "--peek"]);
+            panic!("not within {DELIVERY:?}: {missing:?}; alice has {}", shown(&outbox));
+        }
+        thread::park_timeout(Duration::from_millis(100));
+    }
 }
 
 /// What bob was sent, with how often each is shown.

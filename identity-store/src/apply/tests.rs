@@ -102,10 +102,10 @@ fn a_login_begins_a_session_and_brings_the_account_online() {
         > register alice
         registered
         > at 200
-        > login alice phone a1 at=10.0.0.1:9,[::1]:9 times=2
+        > login alice phone a1 at=[::]:5,[::]:6 times=2
         until 260, ended 0
         > show alice
-        alice Online p1 seen 200 s2 c1 aa sealed 7 devices [phone] active phone at [10.0.0.1:9 [::1]:9]
+        alice Online p1 seen 200 s2 c1 aa sealed 7 devices [phone] active phone at [[::]:5 [::]:6]
         > sessions alice
         phone c1 until 260 live
         > online

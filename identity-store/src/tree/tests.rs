@@ -8,7 +8,7 @@ fn change(key: &[u8], value: &[u8]) -> Changes {
 #[test]
 fn what_was_committed_is_there_when_it_is_opened_again_at_once() {
     let dir = tempfile::tempdir().unwrap();
-    for n in 0..20_u8 {
+    for n in 0..100_u8 {
         let tree = Tree::open(dir.path()).unwrap();
         assert_eq!(tree.range(&Range::of(2), 99).unwrap().len(), usize::from(n));
         tree.commit(change(&[2, n], b"kept")).unwrap();

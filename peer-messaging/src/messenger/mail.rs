@@ -43,9 +43,6 @@ impl Messenger {
         }
         let office = &self.inner.office;
         let peer = self.recipient(to).await?;
-        if peer.account_id() == office.sender.account_id {
-            return Err(ComposeError::ToYourself);
-        }
         let id = MessageId::generate();
         let (sender, number, now) = (office.sender, peer.number, unix_ms());
         let limits = OutboxLimits {
@@ -198,6 +195,7 @@ impl Messenger {
         match office.look_up(to).await {
             Ok(Met::Pinned { peer, .. } | Met::KeyChanged { peer, .. }) => Ok(peer),
             Err(LookupError::Store(error)) => Err(error.into()),
+            Err(LookupError::Ourselves) => Err(ComposeError::ToYourself),
             Err(LookupError::Directory(DirectoryError::Unknown)) => {
                 Err(ComposeError::UnknownUser(to.to_string()))
             }

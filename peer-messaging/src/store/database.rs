@@ -48,6 +48,8 @@ impl Database {
         let backend = FileBackend::new(file).map_err(unopened)?;
         let mut builder = redb::Database::builder();
         builder.set_cache_size(CACHE_BYTES);
+        // Reads the whole file once, and refuses a damaged one: redb may panic on one it trusted.
+        builder.set_check_integrity_on_open(true);
         let database = builder.create_with_backend(backend).map_err(unopened)?;
         // The name must survive a crash as the contents do.
         if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {

@@ -11,7 +11,7 @@ use crate::{
         view::View,
     },
 };
-use std::collections::HashMap;
+use std::collections::{HashMap, hash_map::Entry};
 use telegraph_proto::account::DeviceId;
 
 /// Most keys one person had here, one after the other, that a history reaches back through.
@@ -51,10 +51,10 @@ impl<R: Rows> View<'_, R> {
         let mut page = Vec::with_capacity(rows.len());
         for row in rows {
             let (_, record) = self.message_row(row)?;
-            if !peers.contains_key(&record.peer) {
-                peers.insert(record.peer, self.peer(record.peer)?);
-            }
-            let peer = peers.get(&record.peer).ok_or(StoreError::Damaged("a person"))?;
+            let peer = match peers.entry(record.peer) {
+                Entry::Occupied(known) => known.into_mut(),
+                Entry::Vacant(place) => place.insert(self.peer(record.peer)?),
+            };
             page.push(self.shown(row, peer)?);
         }
         put_in_order(&mut page);

@@ -6,11 +6,11 @@ use std::time::Duration;
 use telegraph_proto::account::Username;
 
 impl Client {
-    /// Puts a message into the outbox, where it survives whatever happens to this process. It leaves
-    /// when this client is online.
+    /// Puts a message into the outbox, where it survives whatever happens to this process. It
+    /// leaves when this client is online.
     ///
-    /// Fails when nobody has that name, when nobody can say so and it was never looked up before, and
-    /// at the limits of length and of the outbox.
+    /// Fails when nobody has that name, when nobody can say so and it was never looked up before,
+    /// and at the limits of length and of the outbox.
     pub async fn send(&self, to: &Username, text: &str) -> Result<MessageId, ClientError> {
         let messenger = self.messenger().await?;
         Ok(messenger.compose(to, text.to_owned()).await?)
@@ -48,8 +48,8 @@ impl Client {
         Ok(messenger.mark_shown(messages).await?)
     }
 
-    /// Everything received from somebody so far was shown: tells them, now or as soon as they can be
-    /// reached.
+    /// Everything received from somebody so far was shown: tells them, now or as soon as they can
+    /// be reached.
     pub async fn mark_read(&self, from: &Username) -> Result<(), ClientError> {
         let messenger = self.messenger().await?;
         Ok(messenger.mark_read(from).await?)

@@ -14,8 +14,8 @@ use std::{
 };
 
 impl Client {
-    /// Opens a door for other people's messages at `listen`, announces it (as `advertise`, if that is
-    /// given), and keeps the lease. What waits in the outbox is tried from now on.
+    /// Opens a door for other people's messages at `listen`, announces it (as `advertise`, if that
+    /// is given), and keeps the lease. What waits in the outbox is tried from now on.
     ///
     /// Works without a reachable manager; the announcement is made up for. Fails with
     /// [`ClientError::NotLoggedIn`] without a session, [`ClientError::Locked`] before
@@ -55,8 +55,8 @@ impl Client {
         }
     }
 
-    /// Stops heartbeats and messenger. What is not delivered stays in the outbox; the managers notice
-    /// by the lease. Going offline twice is no failure.
+    /// Stops heartbeats and messenger. What is not delivered stays in the outbox; the managers
+    /// notice by the lease. Going offline twice is no failure.
     pub async fn go_offline(&self) -> Result<(), ClientError> {
         close(&mut *self.state().await).await
     }

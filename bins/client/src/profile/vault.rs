@@ -34,10 +34,11 @@ pub enum VaultError {
 ///
 /// - The *data key* is random and made once; it seals the message store and the session's token, so
 ///   that a new password changes one small file and not every message.
-/// - The data key is sealed twice: under the store key of the password (the everyday way), and under
-///   a key of the account, so that a password changed on another device does not lock the history.
-/// - The account's secret key lies here as the managers have it, sealed under the password and under
-///   the recovery code.
+/// - The data key is sealed twice: under the store key of the password (the everyday way), and
+///   under a key of the account, so that a password changed on another device does not lock the
+///   history.
+/// - The account's secret key lies here as the managers have it, sealed under the password and
+///   under the recovery code.
 /// - Nothing here is readable without the password.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

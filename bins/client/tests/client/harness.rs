@@ -62,8 +62,13 @@ impl Site {
         self.directory.path().join(name)
     }
 
-    pub(crate) fn address(&self) -> &str {
+    pub(crate) fn rest_address(&self) -> &str {
         &self.member.service_address
+    }
+
+    /// What stands for the authority's certificate.
+    pub(crate) fn fingerprint(&self) -> String {
+        telegraph_manager::certs::fingerprint(&self.credentials.ca_pem).unwrap()
     }
 
     /// The authority's file, for programs.

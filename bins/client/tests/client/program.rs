@@ -23,7 +23,7 @@ fn person(site: &Site, name: &str) -> Person {
     Person {
         profile: site.profile(name),
         ca: site.ca_file(),
-        manager: site.address().to_owned(),
+        manager: site.rest_address().to_owned(),
         password: site.file("password", PASSWORD.as_bytes()),
     }
 }
@@ -210,8 +210,16 @@ async fn failures_have_their_codes() {
         assert_eq!(code(&fine), 0, "a flag goes before its variable: {fine:?}");
         let alice = Person { password: wrong, ..alice };
         assert_eq!(code(&alice.does(&["peers"])), 6);
-        let mut impostor = alice.command(&["login", "--timeout", "1", "--ca-fingerprint"]);
-        assert_eq!(code(&impostor.arg("ab".repeat(32)).output().unwrap()), 6);
+        let carol = person(&site, "carol");
+        let pin = site.fingerprint();
+        let arguments =
+            ["register", "carol", "--manager", &carol.manager, "--ca-fingerprint", &pin];
+        let pinned = carol.does(&arguments);
+        assert_eq!(code(&pinned), 0, "{pinned:?}");
+        assert_eq!(code(&carol.does(&["peers"])), 0, "the fingerprint is remembered");
+        let other = "ab".repeat(32);
+        let impostor = alice.does(&["login", "--timeout", "1", "--ca-fingerprint", &other]);
+        assert_eq!(code(&impostor), 6, "{impostor:?}");
     });
     manager.shutdown().await.unwrap();
     drop(manager);
@@ -220,5 +228,36 @@ async fn failures_have_their_codes() {
         let away = alice.does(&["peers", "--json", "--timeout", "1"]);
         assert_eq!(code(&away), 69, "{away:?}");
         assert_eq!(json(&away)["exit_code"], 69);
+    });
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nonsense_on_the_control_socket_is_answered_and_does_no_harm() {
+    use std::{io::Read, os::unix::net::UnixStream};
+    let site = Site::new();
+    let _manager = site.manager().await;
+    tokio::task::block_in_place(|| {
+        let alice = person(&site, "alice");
+        alice.register("alice");
+        let _running = alice.run();
+        let long = format!("{}\n", "x".repeat(1 << 20));
+        let unknown = "{\"command\":\"revoke\",\"session_id\":\"\",\"more\":1}\n";
+        for nonsense in ["\n", "{}\n", "{\"command\":\"format-disk\"}\n", unknown, &long, "no end"]
+        {
+            let mut socket = UnixStream::connect(alice.profile.join("control.sock")).unwrap();
+            // A request that is too long is not read to its end.
+            let _ = socket.write_all(nonsense.as_bytes());
+            let _ = socket.shutdown(std::net::Shutdown::Write);
+            let mut answer = String::new();
+            let _ = socket.read_to_string(&mut answer);
+            // Of what was sent beyond the limit, the answer may have been cut off as well.
+            if answer.is_empty() && nonsense.len() > 1 << 18 {
+                continue;
+            }
+            let answer: Value = serde_json::from_str(&answer).unwrap();
+            assert_eq!(answer["err"]["exit_code"], 2, "{nonsense:.40}: {answer}");
+        }
+        let who = json(&alice.does(&["whoami", "--json"]));
+        assert_eq!(who["username"], "alice");
     });
 }

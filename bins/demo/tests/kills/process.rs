@@ -10,7 +10,7 @@ use std::{
 };
 
 /// One long-running program with its arguments, output going to a log file of its own.
-pub struct Process {
+pub(crate) struct Process {
     binary: PathBuf,
     arguments: Vec<String>,
     log: PathBuf,
@@ -18,11 +18,11 @@ pub struct Process {
 }
 
 impl Process {
-    pub fn new(binary: &str, arguments: Vec<String>, log: PathBuf) -> Self {
+    pub(crate) fn new(binary: &str, arguments: Vec<String>, log: PathBuf) -> Self {
         Self { binary: built(binary), arguments, log, child: None }
     }
 
-    pub fn start(&mut self) {
+    pub(crate) fn start(&mut self) {
         assert!(self.child.is_none(), "{} is running already", self.binary.display());
         let log = append(&self.log).expect("the log file opens");
         let child = Command::new(&self.binary)
@@ -38,14 +38,14 @@ impl Process {
     }
 
     /// SIGKILL: no handler runs, nothing is flushed.
-    pub fn kill(&mut self) {
+    pub(crate) fn kill(&mut self) {
         let mut child = self.child.take().expect("the program is running");
         child.kill().expect("the process can be killed");
         child.wait().expect("the process is gone");
     }
 
     /// SIGTERM, and the exit status.
-    pub fn terminate(&mut self) -> ExitStatus {
+    pub(crate) fn terminate(&mut self) -> ExitStatus {
         let mut child = self.child.take().expect("the program is running");
         let killed = Command::new("kill").arg(child.id().to_string()).status();
         assert!(killed.is_ok_and(|status| status.success()), "SIGTERM was sent");
@@ -67,14 +67,19 @@ impl Process {
         }
     }
 
-    /// Fails the test when the program ended by itself.
-    pub fn assert_running(&mut self) {
+    /// Fails the test when the program ended by itself, unless with the status `retry`: then it is
+    /// started again, as whoever looks after it would.
+    pub(crate) fn assert_running(&mut self, retry: Option<i32>) {
         let Some(child) = &mut self.child else { return };
-        if let Some(status) = child.try_wait().expect("the process can be waited for") {
-            let log = std::fs::read_to_string(&self.log).unwrap_or_default();
-            let tail: Vec<&str> = log.lines().rev().take(15).collect();
-            panic!("{} ended by itself with {status}: {tail:#?}", self.binary.display());
+        let Some(status) = child.try_wait().expect("the process can be waited for") else { return };
+        self.child = None;
+        if retry.is_some() && status.code() == retry {
+            self.start();
+            return;
         }
+        let log = std::fs::read_to_string(&self.log).unwrap_or_default();
+        let tail: Vec<&str> = log.lines().rev().take(15).collect();
+        panic!("{} ended by itself with {status}: {tail:#?}", self.binary.display());
     }
 }
 
@@ -88,7 +93,7 @@ impl Drop for Process {
 }
 
 /// Runs a program to its end.
-pub fn run(binary: &str, arguments: &[&str]) -> Output {
+pub(crate) fn run(binary: &str, arguments: &[&str]) -> Output {
     Command::new(built(binary))
         .args(arguments)
         .stdin(Stdio::null())
@@ -97,7 +102,7 @@ pub fn run(binary: &str, arguments: &[&str]) -> Output {
 }
 
 /// Tries `condition` until it holds; the test fails with `what` after `limit`.
-pub fn wait_until(what: &str, limit: Duration, mut condition: impl FnMut() -> bool) {
+pub(crate) fn wait_until(what: &str, limit: Duration, mut condition: impl FnMut() -> bool) {
     let deadline = Instant::now() + limit;
     while !condition() {
         assert!(Instant::now() < deadline, "not within {limit:?}: {what}");

@@ -10,7 +10,7 @@ use std::{
 };
 
 /// What everybody's password contains, so that one search finds all of them.
-pub const CANARY_PASSWORD: &str = "canary-password-7f3a";
+pub(crate) const CANARY_PASSWORD: &str = "canary-password-7f3a";
 
 /// How long a person's program may take for one command, elections included, in seconds.
 const PATIENCE: &str = "60";
@@ -18,11 +18,15 @@ const PATIENCE: &str = "60";
 /// How long a restarted program may take to be back.
 const RECOVERY: Duration = Duration::from_secs(90);
 
-pub struct System {
+/// Exit status of a client whose profile another one has: one of the test's own commands, which
+/// took the profile while nobody else had it.
+const PROFILE_IN_USE: i32 = 5;
+
+pub(crate) struct System {
     root: PathBuf,
     ports: Vec<Ports>,
-    pub managers: Vec<Process>,
-    pub people: Vec<Process>,
+    pub(crate) managers: Vec<Process>,
+    pub(crate) people: Vec<Process>,
     names: Vec<&'static str>,
 }
 
@@ -34,7 +38,7 @@ struct Ports {
 
 impl System {
     /// Everything started, everybody registered and online.
-    pub fn start(root: &Path, names: &[&'static str]) -> Self {
+    pub(crate) fn start(root: &Path, names: &[&'static str]) -> Self {
         let certs = root.join("certs");
         let made = run(
             "telegraph-manager",
@@ -76,7 +80,7 @@ impl System {
     }
 
     /// Runs one `telegraph` command for a person.
-    pub fn command(&self, name: &str, arguments: &[&str]) -> Output {
+    pub(crate) fn command(&self, name: &str, arguments: &[&str]) -> Output {
         let mut all = self.person_arguments(name);
         all.extend(arguments.iter().map(|argument| (*argument).to_owned()));
         let all: Vec<&str> = all.iter().map(String::as_str).collect();
@@ -84,36 +88,36 @@ impl System {
     }
 
     /// Registers somebody new in a profile of their own; true when it was acknowledged.
-    pub fn register(&self, name: &str) -> bool {
+    pub(crate) fn register(&self, name: &str) -> bool {
         self.write_password(name);
         self.command(name, &["register", name]).status.success()
     }
 
     /// Waits until a manager answers as one that knows its leader.
-    pub fn await_manager(&mut self, index: usize) {
+    pub(crate) fn await_manager(&mut self, index: usize) {
         let certs = self.root.join("certs");
         let address = format!("127.0.0.1:{}", self.ports[index].rest);
         let ca = certs.join("ca.pem");
         let manager = &mut self.managers[index];
         wait_until(&format!("manager {} is ready", index + 1), RECOVERY, || {
-            manager.assert_running();
+            manager.assert_running(None);
             let asked = ["health", "--manager", &address, "--ca", text(&ca)];
             run("telegraph-manager", &asked).status.success()
         });
     }
 
     /// Waits until a person's running program answers on its socket.
-    pub fn await_person(&mut self, index: usize) {
+    pub(crate) fn await_person(&mut self, index: usize) {
         let name = self.names[index];
         let socket = self.profile(name).join("control.sock");
         wait_until(&format!("{name} is back"), RECOVERY, || {
-            self.people[index].assert_running();
+            self.people[index].assert_running(Some(PROFILE_IN_USE));
             socket.exists() && self.command(name, &["whoami"]).status.success()
         });
     }
 
     /// A manager's own directory.
-    pub fn data(&self, number: usize) -> PathBuf {
+    pub(crate) fn data(&self, number: usize) -> PathBuf {
         self.root.join(format!("manager-{number}"))
     }
 
@@ -179,7 +183,7 @@ impl System {
 }
 
 /// Files below `directory` that contain one of `secrets`, passwords' own files aside.
-pub fn files_with(directory: &Path, secrets: &[&str]) -> Vec<(PathBuf, String)> {
+pub(crate) fn files_with(directory: &Path, secrets: &[&str]) -> Vec<(PathBuf, String)> {
     let mut found = Vec::new();
     for entry in fs::read_dir(directory).expect("the directory lists") {
         let path = entry.expect("the directory lists").path();
@@ -201,7 +205,7 @@ pub fn files_with(directory: &Path, secrets: &[&str]) -> Vec<(PathBuf, String)> 
 }
 
 /// A program's output, for a failing test.
-pub fn shown(output: &Output) -> String {
+pub(crate) fn shown(output: &Output) -> String {
     let out = String::from_utf8_lossy(&output.stdout);
     let err = String::from_utf8_lossy(&output.stderr);
     format!("{}\n{out}\n{err}", output.status)

@@ -6,7 +6,7 @@ use crate::command::{Command, EndWhich, Transition};
 use crate::digest::digest;
 use crate::lookup::Lookup;
 use crate::reply::Reply;
-use crate::tests::cast::{Dice, Person, Twin, entry, hash, play, session, token};
+use crate::tests::cast::{Dice, Person, Twin, device, entry, hash, play, session, token};
 use raft_core::{Entry, StateMachine as _};
 use std::collections::BTreeMap;
 
@@ -21,7 +21,7 @@ fn anything(dice: &mut Dice, people: &[Person], state: &Twin, n: u64) -> Command
     let version = account.as_ref().map_or(1, |account| account.credential_version);
     let sessions = Lookup(state).sessions_of(&who.id()).unwrap();
     let active = account.as_ref().and_then(|account| account.active_device_id);
-    let at = DEVICES.into_iter().find(|at| Some(crate::tests::cast::device(at)) == active);
+    let at = DEVICES.into_iter().find(|at| Some(device(at)) == active);
     let at = if dice.once_in(5) { *dice.pick(&DEVICES) } else { at.unwrap_or("phone") };
     let one = match sessions.is_empty() || dice.once_in(9) {
         true => (token("none"), session("none")),
@@ -33,28 +33,8 @@ fn anything(dice: &mut Dice, people: &[Person], state: &Twin, n: u64) -> Command
     match dice.below(24) {
         0..=4 => who.register(),
         5..=10 => {
-            let Command::CreateSession {
-                account_id,
-                token_hash,
-                session_id,
-                device_id,
-                device_name,
-                ..
-            } = who.login(at, &format!("{}", n.saturating_sub(dice.below(2) as u64)))
-            else {
-                unreachable!("a login creates a session")
-            };
-            Command::CreateSession {
-                account_id,
-                credential_version: version - u64::from(dice.once_in(9)),
-                token_hash,
-                session_id,
-                device_id,
-                device_name,
-                lifetime_ms: 1000 * dice.below(90) as u64,
-                address: dice.once_in(2).then(|| who.address(sequence, at, &["10.0.0.1:7"])),
-                password_hash: dice.once_in(5).then(|| hash(dice.roll() as u8)),
-            }
+            let name = n.saturating_sub(dice.below(2) as u64).to_string();
+            a_login(dice, who, at, &name, (sequence, version))
         }
         11..=13 => Command::ChangeAddress {
             statement: who.address(sequence, at, &["10.0.0.2:8"]),
@@ -87,6 +67,27 @@ fn anything(dice: &mut Dice, people: &[Person], state: &Twin, n: u64) -> Command
             let transitions = transitions.collect();
             Command::ChangePresence { term: 1 + u64::from(dice.once_in(9)), transitions }
         }
+    }
+}
+
+/// A login, with an address or without, by a password that may be an older one.
+fn a_login(
+    dice: &mut Dice,
+    who: &Person,
+    at: &str,
+    name: &str,
+    (sequence, version): (u64, u64),
+) -> Command {
+    Command::CreateSession {
+        account_id: who.id(),
+        credential_version: version - u64::from(dice.once_in(9)),
+        token_hash: token(name),
+        session_id: session(name),
+        device_id: device(at),
+        device_name: at.into(),
+        lifetime_ms: 1000 * dice.below(90) as u64,
+        address: dice.once_in(2).then(|| who.address(sequence, at, &["10.0.0.1:7"])),
+        password_hash: dice.once_in(5).then(|| hash(dice.roll() as u8)),
     }
 }
 
