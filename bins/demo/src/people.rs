@@ -2,13 +2,13 @@
 
 use crate::cluster::{Cluster, PATIENCE};
 use anyhow::{Result, bail, ensure};
-use peer_messaging::{Direction, MessageId, Stage};
 use std::{
     net::SocketAddr,
     time::{Duration, Instant},
 };
+use telegraph_client::messaging::{Direction, MessageId, Stage};
+use telegraph_client::proto::{account::Username, rest::Status};
 use telegraph_client::{client::Client, options::Options, password::Password, trust::Trust};
-use telegraph_proto::{account::Username, rest::Status};
 
 /// Somebody with an account.
 pub(crate) struct Person {
@@ -102,7 +102,7 @@ impl Person {
     /// How often this person was shown `text` from `sender`. A message is durable before its
     /// sender's name is looked up, so that the first copy is waited for.
     pub(crate) async fn copies(&self, sender: &Username, text: &str) -> Result<usize> {
-        let shown = |message: &&peer_messaging::Message| {
+        let shown = |message: &&telegraph_client::messaging::Message| {
             message.direction == Direction::Incoming && message.text == text
         };
         let deadline = Instant::now() + PATIENCE;

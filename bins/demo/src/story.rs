@@ -5,8 +5,8 @@ use crate::narrator::Narrator;
 use crate::people::Person;
 use crate::report::Report;
 use anyhow::{Result, ensure};
-use peer_messaging::Stage;
 use std::time::{Duration, Instant};
+use telegraph_client::messaging::Stage;
 
 /// How long the story looks at a message that must not arrive.
 const A_MOMENT: Duration = Duration::from_millis(700);

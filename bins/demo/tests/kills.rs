@@ -19,7 +19,7 @@ use std::{
     time::{Duration, Instant},
 };
 use system::{CANARY_PASSWORD, System, files_with, shown};
-use telegraph_proto::account::Username;
+use telegraph_client::proto::account::Username;
 
 /// Kills, round robin over everybody: managers 1 to 3, alice, bob.
 const KILLS: usize = 25;

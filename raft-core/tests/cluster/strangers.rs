@@ -138,6 +138,27 @@ async fn requests_that_make_no_sense_are_refused_and_change_nothing() {
         assert!(answers.next().await.is_none());
     }
 
+    refuse_senseless_snapshots(&mut client, &caller).await;
+
+    let propose = proto::ProposeRequest { caller: caller.clone(), ..Default::default() };
+    assert_eq!(client.propose(propose).await.unwrap_err().code(), invalid);
+    let transfer = proto::TransferLeaderRequest { caller, ..Default::default() };
+    assert_eq!(client.transfer_leader(transfer).await.unwrap_err().code(), invalid);
+
+    assert_eq!(cluster.node(1).status().term, 0);
+    cluster.start(2).await;
+    cluster.start(3).await;
+    // Member 2 came under another incarnation above; 1 and 3 form the quorum.
+    cluster.node(3).bootstrap().await.unwrap();
+    cluster.propose(1, "unharmed").await;
+}
+
+async fn refuse_senseless_snapshots(
+    client: &mut RaftServiceClient<Channel>,
+    caller: &Option<proto::Caller>,
+) {
+    let vote = Some(proto::Vote { term: 1, node_id: 2, committed: true });
+    let invalid = Code::InvalidArgument;
     let meta = proto::SnapshotMeta {
         id: "x".into(),
         last_applied: Some(proto::Position { term: 1, index: 5 }),
@@ -154,16 +175,13 @@ async fn requests_that_make_no_sense_are_refused_and_change_nothing() {
     for spoil in spoils {
         let mut meta = meta.clone();
         spoil(&mut meta);
-        let offset = proto::SnapshotOffsetRequest {
-            caller: caller.clone(),
-            vote: vote(1, 2, true),
-            meta: Some(meta),
-        };
+        let offset =
+            proto::SnapshotOffsetRequest { caller: caller.clone(), vote, meta: Some(meta) };
         assert_eq!(client.snapshot_offset(offset).await.unwrap_err().code(), invalid);
     }
     let chunk = proto::SnapshotChunk {
         caller: caller.clone(),
-        vote: vote(1, 2, true),
+        vote,
         meta: Some(meta),
         offset: 0,
         data: Bytes::from_static(b"abc"),
@@ -173,18 +191,6 @@ async fn requests_that_make_no_sense_are_refused_and_change_nothing() {
     assert_eq!(damaged.unwrap_err().code(), Code::DataLoss);
     let empty = client.install_snapshot(futures_util::stream::iter([])).await;
     assert_eq!(empty.unwrap_err().code(), invalid);
-
-    let propose = proto::ProposeRequest { caller: caller.clone(), ..Default::default() };
-    assert_eq!(client.propose(propose).await.unwrap_err().code(), invalid);
-    let transfer = proto::TransferLeaderRequest { caller, ..Default::default() };
-    assert_eq!(client.transfer_leader(transfer).await.unwrap_err().code(), invalid);
-
-    assert_eq!(cluster.node(1).status().term, 0);
-    cluster.start(2).await;
-    cluster.start(3).await;
-    // Member 2 came under another incarnation above; 1 and 3 form the quorum.
-    cluster.node(3).bootstrap().await.unwrap();
-    cluster.propose(1, "unharmed").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
