@@ -90,6 +90,11 @@ impl Control {
     }
 }
 
+/// Whether a process answers for whoever holds the profile. A socket may outlive its process.
+pub(crate) async fn is_served(directory: &Path) -> bool {
+    UnixStream::connect(Profile::socket_of(directory)).await.is_ok()
+}
+
 async fn serve(
     listener: UnixListener,
     client: Client,

@@ -20,9 +20,12 @@ use std::{
     net::{Ipv4Addr, SocketAddr},
     path::Path,
     process::ExitCode,
-    time::Duration,
+    time::{Duration, Instant},
 };
 use telegraph_proto::{account::Username, rest::Secret};
+
+/// Between two tries to take a profile that another command has.
+const NEXT_TRY: Duration = Duration::from_millis(50);
 
 /// Reads the command line, does what it says, prints what came of it. Wrong usage ends the process
 /// with code 2.
@@ -53,7 +56,7 @@ async fn dispatch(global: &Global, command: Command) -> Result<u8, Failure> {
         Command::Register { username } => register(global, options, &username).await,
         Command::Login { username } => login(global, options, username.as_deref()).await,
         Command::Run { listen, advertise, peek } => {
-            let client = Client::open(options).map_err(|e| Failure::from(&e))?;
+            let client = take(global, options).await.map_err(|e| Failure::from(&e))?;
             let settings = chat::Settings { listen, advertise, peek, json: global.json };
             unlock(&client, &password(global)?).await?;
             chat::run(client, settings).await.map_err(|e| Failure::from(&e))?;
@@ -63,10 +66,25 @@ async fn dispatch(global: &Global, command: Command) -> Result<u8, Failure> {
     }
 }
 
+/// Takes the profile. A command that has it at this moment is waited for; `run` is not, it stays.
+async fn take(global: &Global, options: Options) -> Result<Client, ClientError> {
+    let deadline = Instant::now() + Duration::from_secs(global.timeout);
+    loop {
+        match Client::open(options.clone()) {
+            Err(ClientError::Profile(ProfileError::InUse(directory)))
+                if Instant::now() < deadline && !control::is_served(&directory).await =>
+            {
+                tokio::time::sleep(NEXT_TRY).await;
+            }
+            taken => return taken,
+        }
+    }
+}
+
 /// Makes the account, then a session: whoever registers wants to be in.
 async fn register(global: &Global, options: Options, username: &str) -> Result<u8, Failure> {
     let username = parse_name(username)?;
-    let client = Client::open(options).map_err(|e| in_use(&e))?;
+    let client = take(global, options).await.map_err(|e| in_use(&e))?;
     let password = new_password(global.password_file.as_deref(), "Password: ")?;
     let enrolled = client.register(&username, &password).await.map_err(|e| Failure::from(&e))?;
     let recovery_code = enrolled.recovery_code.to_string();
@@ -81,7 +99,7 @@ async fn register(global: &Global, options: Options, username: &str) -> Result<u
 
 async fn login(global: &Global, options: Options, username: Option<&str>) -> Result<u8, Failure> {
     let username = username.map(parse_name).transpose()?;
-    let client = Client::open(options).map_err(|e| in_use(&e))?;
+    let client = take(global, options).await.map_err(|e| in_use(&e))?;
     let password = password(global)?;
     client.login(username.as_ref(), &password).await.map_err(|e| Failure::from(&e))?;
     let who = client.whoami().await.map_err(|e| Failure::from(&e))?;
@@ -93,7 +111,7 @@ async fn login(global: &Global, options: Options, username: Option<&str>) -> Res
 /// A command that can be done here, or by the process that holds the profile.
 async fn ask(global: &Global, options: Options, command: Command) -> Result<u8, Failure> {
     let directory = options.profile.clone();
-    let (answer, json) = match Client::open(options) {
+    let (answer, json) = match take(global, options).await {
         Ok(client) => {
             let request = request(global, command)?;
             (alone(global, &client, request).await?, global.json)

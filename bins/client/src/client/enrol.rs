@@ -19,6 +19,7 @@ use telegraph_proto::{
     account::{PublicKey, Username},
     identity::{RegisterBody, SealedKeys, StatementKind},
     rest::{Base64, LoggedIn, LoginRequest, RegisterRequest, Secret},
+    statement::sealed_keys_hash,
 };
 use zeroize::Zeroizing;
 
@@ -317,23 +318,23 @@ fn own_key(
 
 fn registration(account: &Account, derived: &Derived) -> RegisterRequest {
     let public: PublicKey = account.key.public_key();
-    let by_password = account.sealed_by_password();
-    let by_code = account.sealed_by_recovery_code();
+    // Everybody sees what is signed, so it only names the sealed keys; they travel beside it.
+    let sealed_keys = SealedKeys {
+        by_password: account.sealed_by_password().0,
+        by_recovery_code: account.sealed_by_recovery_code().0,
+    };
     let body = RegisterBody {
         username: account.username.to_string(),
         public_key: public.as_bytes().to_vec(),
-        sealed_keys: Some(SealedKeys {
-            by_password: by_password.0.clone(),
-            by_recovery_code: by_code.0.clone(),
-        }),
+        sealed_keys_hash: sealed_keys_hash(&sealed_keys).into(),
         issued_unix_ms: unix_ms(),
     };
     RegisterRequest {
         username: account.username.to_string(),
         password: Secret(derived.auth.to_string()),
         public_key: Base64(public.as_bytes().to_vec()),
-        sealed_by_password: by_password,
-        sealed_by_recovery_code: by_code,
+        sealed_by_password: Base64(sealed_keys.by_password),
+        sealed_by_recovery_code: Base64(sealed_keys.by_recovery_code),
         statement: Base64::statement(&account.sign(StatementKind::Register, &body)),
         device_id: account.device_id.to_string(),
     }

@@ -10,6 +10,7 @@ use crate::{
 use telegraph_proto::{
     identity::{DeleteBody, PasswordBody, SealedKeys, StatementKind},
     rest::{Base64, DeleteRequest, PasswordRequest, Secret},
+    statement::sealed_keys_hash,
 };
 
 impl Client {
@@ -39,17 +40,20 @@ impl Client {
         let own = self.managers().account().await?;
         account.raise_sequence(own.sequence);
         let by_password = Base64(account.key.seal_by_password(&after.seal_key)?);
+        let sealed_keys = SealedKeys {
+            by_password: by_password.0.clone(),
+            by_recovery_code: account.sealed_by_recovery_code().0,
+        };
         let body = PasswordBody {
             credential_version: own.credential_version,
-            sealed_keys: Some(SealedKeys {
-                by_password: by_password.0.clone(),
-                by_recovery_code: account.sealed_by_recovery_code().0,
-            }),
+            sealed_keys_hash: sealed_keys_hash(&sealed_keys).into(),
             issued_unix_ms: unix_ms(),
         };
         let request = PasswordRequest {
             old_password: Secret(before.auth.to_string()),
             new_password: Secret(after.auth.to_string()),
+            sealed_by_password: by_password.clone(),
+            sealed_by_recovery_code: Base64(sealed_keys.by_recovery_code),
             statement: Base64::statement(&account.sign(StatementKind::Password, &body)),
         };
         match self.managers().change_password(&request).await {

@@ -1,7 +1,7 @@
 use super::*;
 use telegraph_proto::{
     account::PublicKey,
-    identity::{RegisterBody, SealedKeys, SignedStatement, StatementKind},
+    identity::{RegisterBody, SignedStatement, StatementKind},
     rest::{Base64, Peer, Status},
     statement,
 };
@@ -18,7 +18,7 @@ fn register(seed: u8) -> (PublicKey, SignedStatement) {
     let body = RegisterBody {
         username: "bob".into(),
         public_key: public.as_bytes().to_vec(),
-        sealed_keys: Some(SealedKeys::default()),
+        sealed_keys_hash: vec![9; 32],
         issued_unix_ms: 1,
     };
     (public, statement::sign(&key, CLUSTER, StatementKind::Register, 1, &body))

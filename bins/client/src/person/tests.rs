@@ -1,6 +1,6 @@
 use super::*;
 use ed25519_dalek::SigningKey;
-use telegraph_proto::{identity::SealedKeys, rest::Base64};
+use telegraph_proto::rest::Base64;
 
 const CLUSTER: [u8; 16] = [3; 16];
 
@@ -15,7 +15,7 @@ fn peer(name: &str, seed: u8) -> rest::Peer {
     let register = RegisterBody {
         username: name.into(),
         public_key: public.as_bytes().to_vec(),
-        sealed_keys: Some(SealedKeys::default()),
+        sealed_keys_hash: vec![9; 32],
         issued_unix_ms: 1,
     };
     let address = AddressBody {

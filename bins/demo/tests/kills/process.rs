@@ -67,19 +67,14 @@ impl Process {
         }
     }
 
-    /// Fails the test when the program ended by itself, unless with the status `retry`: then it is
-    /// started again, as whoever looks after it would.
-    pub(crate) fn assert_running(&mut self, retry: Option<i32>) {
+    /// Fails the test when the program ended by itself.
+    pub(crate) fn assert_running(&mut self) {
         let Some(child) = &mut self.child else { return };
-        let Some(status) = child.try_wait().expect("the process can be waited for") else { return };
-        self.child = None;
-        if retry.is_some() && status.code() == retry {
-            self.start();
-            return;
+        if let Some(status) = child.try_wait().expect("the process can be waited for") {
+            let log = std::fs::read_to_string(&self.log).unwrap_or_default();
+            let tail: Vec<&str> = log.lines().rev().take(15).collect();
+            panic!("{} ended by itself with {status}: {tail:#?}", self.binary.display());
         }
-        let log = std::fs::read_to_string(&self.log).unwrap_or_default();
-        let tail: Vec<&str> = log.lines().rev().take(15).collect();
-        panic!("{} ended by itself with {status}: {tail:#?}", self.binary.display());
     }
 }
 

@@ -18,10 +18,6 @@ const PATIENCE: &str = "60";
 /// How long a restarted program may take to be back.
 const RECOVERY: Duration = Duration::from_secs(90);
 
-/// Exit status of a client whose profile another one has: one of the test's own commands, which
-/// took the profile while nobody else had it.
-const PROFILE_IN_USE: i32 = 5;
-
 pub(crate) struct System {
     root: PathBuf,
     ports: Vec<Ports>,
@@ -100,19 +96,21 @@ impl System {
         let ca = certs.join("ca.pem");
         let manager = &mut self.managers[index];
         wait_until(&format!("manager {} is ready", index + 1), RECOVERY, || {
-            manager.assert_running(None);
+            manager.assert_running();
             let asked = ["health", "--manager", &address, "--ca", text(&ca)];
             run("telegraph-manager", &asked).status.success()
         });
     }
 
-    /// Waits until a person's running program answers on its socket.
+    /// Waits until a person's running program says that it is online. A command that finds no
+    /// running program looks at the profile by itself, and says that it is not.
     pub(crate) fn await_person(&mut self, index: usize) {
         let name = self.names[index];
-        let socket = self.profile(name).join("control.sock");
         wait_until(&format!("{name} is back"), RECOVERY, || {
-            self.people[index].assert_running(Some(PROFILE_IN_USE));
-            socket.exists() && self.command(name, &["whoami"]).status.success()
+            self.people[index].assert_running();
+            let who = self.command(name, &["whoami"]);
+            let value: Option<serde_json::Value> = serde_json::from_slice(&who.stdout).ok();
+            value.is_some_and(|value| value["address"].is_string())
         });
     }
 
