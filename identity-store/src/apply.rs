@@ -65,8 +65,9 @@ fn execute(
     directory: &mut Directory<'_>,
 ) -> Result<Reply, Refusal> {
     match command {
-        Command::Register { statement, password_hash, device_id } => {
-            register::register(context, directory, statement, &password_hash, device_id)
+        Command::Register { statement, password_hash, device_id, sealed_keys } => {
+            let hash = &password_hash;
+            register::register(context, directory, statement, hash, device_id, sealed_keys)
         }
         Command::CreateSession {
             account_id,
@@ -101,8 +102,9 @@ fn execute(
         Command::ChangePresence { term, transitions } => {
             presence::change(context, directory, term, &transitions)
         }
-        Command::ChangePassword { statement, password_hash, token_hash } => {
-            password::change(context, directory, &statement, &password_hash, &token_hash)
+        Command::ChangePassword { statement, password_hash, token_hash, sealed_keys } => {
+            let (hash, token) = (&password_hash, &token_hash);
+            password::change(context, directory, &statement, hash, token, sealed_keys)
         }
         Command::DeleteAccount { statement } => delete::delete(context, directory, &statement),
     }

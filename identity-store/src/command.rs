@@ -5,7 +5,7 @@ mod wire;
 
 use std::fmt;
 use telegraph_proto::account::{AccountId, DeviceId};
-use telegraph_proto::identity::SignedStatement;
+use telegraph_proto::identity::{SealedKeys, SignedStatement};
 
 /// The format of commands, as an entry declares it. A command with another meaning, or with a
 /// field that older programs would have to heed, is of a later one.
@@ -25,6 +25,8 @@ pub enum Command {
         password_hash: String,
         /// The account's first device.
         device_id: DeviceId,
+        /// Those whose hash the statement carries; at most 1,024 bytes each.
+        sealed_keys: SealedKeys,
     },
     /// Logs in; sessions of other devices end.
     CreateSession {
@@ -76,6 +78,8 @@ pub enum Command {
         password_hash: String,
         /// The session that asks, and goes on.
         token_hash: [u8; 32],
+        /// Those whose hash the statement carries; at most 1,024 bytes each.
+        sealed_keys: SealedKeys,
     },
     /// Deletes an account; its name stays taken.
     DeleteAccount {

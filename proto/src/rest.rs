@@ -71,7 +71,7 @@ pub struct RegisterRequest {
     pub sealed_by_password: Base64,
     /// The same, sealed under the recovery code.
     pub sealed_by_recovery_code: Base64,
-    /// A `REGISTER` statement over name, key and sealed keys.
+    /// A `REGISTER` statement over name, key and the hash of the sealed keys.
     pub statement: Base64,
     /// 32 hexadecimal digits.
     pub device_id: String,
@@ -222,7 +222,11 @@ pub struct PasswordRequest {
     pub old_password: Secret,
     /// What stands for the new one.
     pub new_password: Secret,
-    /// A `PASSWORD` statement over the re-sealed keys.
+    /// The account's secret key, sealed under the new password.
+    pub sealed_by_password: Base64,
+    /// The same, sealed under the recovery code.
+    pub sealed_by_recovery_code: Base64,
+    /// A `PASSWORD` statement over the hash of the re-sealed keys.
     pub statement: Base64,
 }
 

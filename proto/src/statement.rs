@@ -1,14 +1,18 @@
 //! Statements people sign about their own account, and the only code that believes them.
 
 use crate::account::{AccountId, PublicKey};
-use crate::identity::{SignedStatement, StatementKind};
+use crate::identity::{SealedKeys, SignedStatement, StatementKind};
 use ed25519_dalek::{Signature, Signer, SigningKey};
 use prost::Message;
+use sha2::{Digest as _, Sha256};
 
 /// Ahead of every signed byte, so that a signature made here means nothing anywhere else.
 const DOMAIN: &[u8] = b"telegraph/statement/v1\0";
 
-/// Most bytes of a statement's body: a registration with two sealed keys fits four times.
+/// Ahead of the hashed bytes of sealed keys, so that the hash means nothing anywhere else.
+const SEALED_KEYS_DOMAIN: &[u8] = b"telegraph/sealed-keys/v1\0";
+
+/// Most bytes of a statement's body: the longest one, of eight addresses, fits nine times.
 pub const MAX_BODY: usize = 4096;
 
 /// Bytes of a cluster id.
@@ -99,6 +103,21 @@ pub fn verify<B: Message + Default>(
     B::decode(statement.body.as_slice()).map_err(|_| malformed("the body does not decode"))
 }
 
+/// What a statement says about sealed keys: enough to tell whether others were put in their place,
+/// and of no use to somebody who wants to guess the password. The layout is part of the format
+/// (`identity.proto`, `SealedKeys`).
+///
+/// Each sealed key has 24 random bytes in it, its nonce: the hash alone confirms no guess.
+pub fn sealed_keys_hash(keys: &SealedKeys) -> [u8; 32] {
+    let mut hash = Sha256::new_with_prefix(SEALED_KEYS_DOMAIN);
+    for sealed in [&keys.by_password, &keys.by_recovery_code] {
+        let length = u32::try_from(sealed.len()).unwrap_or(u32::MAX);
+        hash.update(length.to_be_bytes());
+        hash.update(sealed);
+    }
+    hash.finalize().into()
+}
+
 /// The bytes under the signature; the layout is part of the format (`identity.proto`).
 fn signed_bytes(statement: &SignedStatement) -> Vec<u8> {
     let kind = u8::try_from(statement.kind).unwrap_or(0);
@@ -171,6 +190,47 @@ mod tests {
         let other: Result<AddressBody, _> =
             verify(&good, &CLUSTER, StatementKind::Address, &public(2));
         assert_eq!(other, Err(StatementError::WrongAccount));
+    }
+
+    fn sealed(by_password: &[u8], by_recovery_code: &[u8]) -> SealedKeys {
+        let (by_password, by_recovery_code) = (by_password.to_vec(), by_recovery_code.to_vec());
+        SealedKeys { by_password, by_recovery_code }
+    }
+
+    #[test]
+    fn the_hash_of_sealed_keys_is_pinned() {
+        // A change here makes every registration and password change ever signed unbelievable.
+        for (keys, expected) in [
+            (
+                sealed(&[1, 2, 3], &[4, 5]),
+                "028346d21cdb2e0c97eb0c75681d9c7fa3b549f0b66925311c1d17a2f74103ca",
+            ),
+            (
+                sealed(&[1; 60], &[2; 60]),
+                "fbb400c868305b6f40f18fd97fff29acbbc5efa6680cd62c269f8ea65c22c0ae",
+            ),
+            (
+                SealedKeys::default(),
+                "7acc4cecb8147d83fd8b49d04834d9692b036fa4946244156aa9e61f98674cb7",
+            ),
+        ] {
+            assert_eq!(hex::encode(sealed_keys_hash(&keys)), expected);
+        }
+    }
+
+    #[test]
+    fn sealed_keys_that_differ_anywhere_have_other_hashes() {
+        let hash = sealed_keys_hash(&sealed(&[1, 2, 3], &[4, 5]));
+        for other in [
+            sealed(&[1, 2], &[3, 4, 5]),
+            sealed(&[4, 5], &[1, 2, 3]),
+            sealed(&[1, 2, 3, 4, 5], &[]),
+            sealed(&[1, 2, 3, 0], &[4, 5]),
+            sealed(&[1, 2, 2], &[4, 5]),
+            sealed(&[1, 2, 3], &[4, 4]),
+        ] {
+            assert_ne!(sealed_keys_hash(&other), hash, "{other:?}");
+        }
     }
 
     #[test]

@@ -5,11 +5,12 @@ use crate::command::MalformedCommand;
 use crate::directory::Directory;
 use crate::error::StoreError;
 use crate::password_hash::PasswordHash;
+use crate::record::are_sealed_keys;
 use crate::reply::{Reason, Rejection};
 use crate::session::Session;
 use telegraph_proto::account::AccountId;
-use telegraph_proto::identity::SignedStatement;
-use telegraph_proto::statement::StatementError;
+use telegraph_proto::identity::{SealedKeys, SignedStatement};
+use telegraph_proto::statement::{StatementError, sealed_keys_hash};
 
 /// A command that was not done.
 #[derive(Debug)]
@@ -83,6 +84,20 @@ pub(super) fn advance(account: &mut Account, statement: &SignedStatement) -> Res
 
 pub(super) fn stale_sequence() -> Refusal {
     refused(Reason::StaleSequence, "the statement's sequence is not above the last one")
+}
+
+/// Takes sealed keys that came beside a believed statement, which names them by `signed_hash`.
+pub(super) fn signed_for(signed_hash: &[u8], keys: &SealedKeys) -> Result<(), Refusal> {
+    if !are_sealed_keys(keys) {
+        return Err(refused(Reason::BadStatement, "a sealed key has at most 1,024 bytes"));
+    }
+    if signed_hash != sealed_keys_hash(keys) {
+        return Err(refused(
+            Reason::BadStatement,
+            "the sealed keys are not those that were signed",
+        ));
+    }
+    Ok(())
 }
 
 /// A hash of the one kind that is kept.

@@ -1,12 +1,13 @@
 //! A new password.
 
 use crate::apply::context::Context;
-use crate::apply::outcome::{Refusal, advance, live_session, named_by, password_hash, refused};
+use crate::apply::outcome::{
+    Refusal, advance, live_session, named_by, password_hash, refused, signed_for,
+};
 use crate::directory::Directory;
-use crate::record::are_sealed_keys;
 use crate::reply::{Reason, Reply};
 use crate::session::SessionEnd;
-use telegraph_proto::identity::{PasswordBody, SignedStatement, StatementKind};
+use telegraph_proto::identity::{PasswordBody, SealedKeys, SignedStatement, StatementKind};
 use telegraph_proto::statement;
 
 /// Replaces the password and the keys sealed under it. Every session but the one that asks ends.
@@ -16,6 +17,7 @@ pub(super) fn change(
     statement: &SignedStatement,
     hash: &str,
     token_hash: &[u8; 32],
+    sealed_keys: SealedKeys,
 ) -> Result<Reply, Refusal> {
     let now_unix_ms = context.now_unix_ms;
     let password_hash = password_hash(hash)?;
@@ -25,10 +27,7 @@ pub(super) fn change(
     let kind = StatementKind::Password;
     let body: PasswordBody =
         statement::verify(statement, context.cluster_id, kind, &account.public_key)?;
-    let sealed_keys = body.sealed_keys.unwrap_or_default();
-    if !are_sealed_keys(&sealed_keys) {
-        return Err(refused(Reason::BadStatement, "a sealed key has at most 1,024 bytes"));
-    }
+    signed_for(&body.sealed_keys_hash, &sealed_keys)?;
     advance(&mut account, statement)?;
     if body.credential_version != account.credential_version {
         return Err(refused(Reason::StaleCredential, "the password was changed meanwhile"));

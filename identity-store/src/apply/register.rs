@@ -2,9 +2,8 @@
 
 use crate::account::{Account, Device, Holder, Presence};
 use crate::apply::context::Context;
-use crate::apply::outcome::{Refusal, password_hash, refused, stale_sequence};
+use crate::apply::outcome::{Refusal, password_hash, refused, signed_for, stale_sequence};
 use crate::directory::Directory;
-use crate::record::are_sealed_keys;
 use crate::reply::{Reason, Reply};
 use prost::Message as _;
 use telegraph_proto::account::{AccountId, DeviceId, PublicKey, Username};
@@ -16,7 +15,7 @@ struct Registration {
     account_id: AccountId,
     username: Username,
     public_key: PublicKey,
-    sealed_keys: SealedKeys,
+    sealed_keys_hash: Vec<u8>,
 }
 
 /// Makes an account. Doing it again answers that it was done before, and leaves it as it is: the
@@ -27,9 +26,11 @@ pub(super) fn register(
     statement: SignedStatement,
     hash: &str,
     device_id: DeviceId,
+    sealed_keys: SealedKeys,
 ) -> Result<Reply, Refusal> {
     let password_hash = password_hash(hash)?;
     let believed = believe(&statement, context)?;
+    signed_for(&believed.sealed_keys_hash, &sealed_keys)?;
     let account_id = believed.account_id;
     let holder_of_name = directory.look().id_of(&believed.username)?;
     let named = holder_of_name.map(|id| directory.look().holder(&id)).transpose()?.flatten();
@@ -59,7 +60,7 @@ pub(super) fn register(
         address: None,
         password_hash,
         credential_version: 1,
-        sealed_keys: believed.sealed_keys,
+        sealed_keys,
         devices: vec![Device { device_id, name: String::new(), added_unix_ms: now_unix_ms }],
         active_device_id: None,
         presence: Presence::Offline,
@@ -87,9 +88,7 @@ fn believe(statement: &SignedStatement, context: Context<'_>) -> Result<Registra
     // What was signed is shown to others as it is: it must be the name they ask for.
     let username = username.filter(|username| username.as_str() == body.username);
     let username = username.ok_or_else(|| bad("the username is not one, or not lower case"))?;
-    let sealed_keys = body.sealed_keys.unwrap_or_default();
-    if !are_sealed_keys(&sealed_keys) {
-        return Err(bad("a sealed key has at most 1,024 bytes"));
-    }
-    Ok(Registration { account_id: public_key.account_id(), username, public_key, sealed_keys })
+    let account_id = public_key.account_id();
+    let sealed_keys_hash = body.sealed_keys_hash;
+    Ok(Registration { account_id, username, public_key, sealed_keys_hash })
 }

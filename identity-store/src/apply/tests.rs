@@ -83,6 +83,14 @@ fn a_registration_is_believed_by_the_signature_of_the_key_it_names() {
         BadStatement: the username is not one, or not lower case
         > register alice sealed=1025
         BadStatement: a sealed key has at most 1,024 bytes
+        > register alice sent=1025
+        BadStatement: a sealed key has at most 1,024 bytes
+        > register alice sent=8
+        BadStatement: the sealed keys are not those that were signed
+        > register alice swapped
+        BadStatement: the sealed keys are not those that were signed
+        > register alice nohash
+        BadStatement: the sealed keys are not those that were signed
         > register alice seq=0
         StaleSequence: the statement's sequence is not above the last one
         > register alice hash=bad
@@ -512,6 +520,14 @@ fn a_new_password_ends_every_session_but_the_one_that_asks() {
         StaleCredential: the password was changed meanwhile
         > password alice a1 sealed=1025
         BadStatement: a sealed key has at most 1,024 bytes
+        > password alice a1 sent=1025
+        BadStatement: a sealed key has at most 1,024 bytes
+        > password alice a1 sent=8
+        BadStatement: the sealed keys are not those that were signed
+        > password alice a1 swapped
+        BadStatement: the sealed keys are not those that were signed
+        > password alice a1 nohash
+        BadStatement: the sealed keys are not those that were signed
         > password alice a1 seq=3
         done
         > password alice a1 seq=3

@@ -26,11 +26,12 @@ impl Command {
 /// What travels for a command.
 fn to_wire(command: &Command) -> Wire {
     match command.clone() {
-        Command::Register { statement, password_hash, device_id } => {
+        Command::Register { statement, password_hash, device_id, sealed_keys } => {
             Wire::Register(proto::Register {
                 statement: Some(statement),
                 password_hash,
                 device_id: device_id.as_bytes().to_vec(),
+                sealed_keys: Some(sealed_keys),
             })
         }
         Command::CreateSession {
@@ -68,11 +69,12 @@ fn to_wire(command: &Command) -> Wire {
             let transitions = transitions.into_iter().map(transition_to_wire).collect();
             Wire::ChangePresence(proto::ChangePresence { term, transitions })
         }
-        Command::ChangePassword { statement, password_hash, token_hash } => {
+        Command::ChangePassword { statement, password_hash, token_hash, sealed_keys } => {
             Wire::ChangePassword(proto::ChangePassword {
                 statement: Some(statement),
                 password_hash,
                 token_hash: token_hash.to_vec(),
+                sealed_keys: Some(sealed_keys),
             })
         }
         Command::DeleteAccount { statement } => {
@@ -108,6 +110,7 @@ fn from_wire(wire: Wire) -> Result<Command, MalformedCommand> {
             statement: statement(wire.statement)?,
             password_hash: wire.password_hash,
             device_id: device(&wire.device_id)?,
+            sealed_keys: sealed_keys(wire.sealed_keys)?,
         },
         Wire::CreateSession(wire) => create_session(wire)?,
         Wire::EndSession(wire) => Command::EndSession {
@@ -130,6 +133,7 @@ fn from_wire(wire: Wire) -> Result<Command, MalformedCommand> {
             statement: statement(wire.statement)?,
             password_hash: wire.password_hash,
             token_hash: token_hash(wire.token_hash)?,
+            sealed_keys: sealed_keys(wire.sealed_keys)?,
         },
         Wire::DeleteAccount(wire) => {
             Command::DeleteAccount { statement: statement(wire.statement)? }
@@ -182,6 +186,10 @@ fn statement(
     wire: Option<proto::SignedStatement>,
 ) -> Result<proto::SignedStatement, MalformedCommand> {
     wire.ok_or(MalformedCommand("the statement is missing"))
+}
+
+fn sealed_keys(wire: Option<proto::SealedKeys>) -> Result<proto::SealedKeys, MalformedCommand> {
+    wire.ok_or(MalformedCommand("the sealed keys are missing"))
 }
 
 fn account(bytes: &[u8]) -> Result<AccountId, MalformedCommand> {

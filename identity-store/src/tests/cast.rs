@@ -16,7 +16,7 @@ use telegraph_proto::account::{AccountId, DeviceId, PublicKey, Username};
 use telegraph_proto::identity::{
     AddressBody, DeleteBody, PasswordBody, RegisterBody, SealedKeys, SignedStatement, StatementKind,
 };
-use telegraph_proto::statement;
+use telegraph_proto::statement::{self, sealed_keys_hash};
 
 pub(crate) const CLUSTER: [u8; 16] = [0xc1; 16];
 
@@ -84,7 +84,7 @@ impl Person {
         RegisterBody {
             username: self.name.clone(),
             public_key: self.public_key().as_bytes().to_vec(),
-            sealed_keys: Some(sealed(7)),
+            sealed_keys_hash: sealed_keys_hash(&sealed(7)).into(),
             issued_unix_ms: 3,
         }
     }
@@ -94,6 +94,7 @@ impl Person {
             statement: self.sign(StatementKind::Register, 1, &self.register_body()),
             password_hash: hash(0),
             device_id: device("phone"),
+            sealed_keys: sealed(7),
         }
     }
 
@@ -121,9 +122,10 @@ impl Person {
         self.sign(StatementKind::Address, sequence, &body)
     }
 
+    /// For `sealed(9)`.
     pub(crate) fn new_password(&self, sequence: u64, credential_version: u64) -> SignedStatement {
-        let sealed_keys = Some(sealed(9));
-        let body = PasswordBody { credential_version, sealed_keys, issued_unix_ms: 5 };
+        let sealed_keys_hash = sealed_keys_hash(&sealed(9)).into();
+        let body = PasswordBody { credential_version, sealed_keys_hash, issued_unix_ms: 5 };
         self.sign(StatementKind::Password, sequence, &body)
     }
 

@@ -48,6 +48,7 @@ fn commands() -> Vec<(&'static str, Command)> {
                 statement: statement.clone(),
                 password_hash: hash(0),
                 device_id: device("phone"),
+                sealed_keys: sealed(6),
             },
         ),
         (
@@ -84,6 +85,7 @@ fn commands() -> Vec<(&'static str, Command)> {
                 statement: statement.clone(),
                 password_hash: hash(2),
                 token_hash: token("t"),
+                sealed_keys: sealed(6),
             },
         ),
         ("command delete-account", Command::DeleteAccount { statement }),

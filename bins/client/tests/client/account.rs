@@ -4,6 +4,7 @@ use crate::harness::{PASSWORD, Site, anywhere, name, password};
 use telegraph_client::{
     client::Client, error::ClientError, event::ClientEvent, managers::error::ManagerError,
 };
+use telegraph_proto::statement::sealed_keys_hash;
 
 const OTHER: &str = "another password";
 
@@ -122,6 +123,29 @@ async fn a_new_password_replaces_the_old_one_here_and_on_other_machines() {
     first.login(None, &password(OTHER)).await.unwrap();
     assert_eq!(first.history(Some(&name("bob")), 10).await.unwrap().len(), 1);
     drop(bob);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_client_signs_for_all_to_see_only_names_the_sealed_keys() {
+    let site = Site::new();
+    let manager = site.manager().await;
+    let alice = site.person("alice").await;
+    let registered = manager.reader().account_by_name(&name("alice")).unwrap().unwrap();
+    let first = registered.sealed_keys;
+    let shown = |needle: &[u8]| {
+        registered.register.body.windows(needle.len()).any(|window| window == needle)
+    };
+    assert!(shown(&sealed_keys_hash(&first)));
+    for sealed in [&first.by_password, &first.by_recovery_code] {
+        // Behind the version and the account's id, which everybody knows.
+        let sealed = sealed.get(33..).unwrap();
+        assert!(sealed.len() > 64 && !sealed.chunks(16).any(shown));
+    }
+    alice.change_password(&password(PASSWORD), &password(OTHER)).await.unwrap();
+    let changed = manager.reader().account_by_name(&name("alice")).unwrap().unwrap();
+    assert_ne!(changed.sealed_keys.by_password, first.by_password);
+    assert_eq!(changed.sealed_keys.by_recovery_code, first.by_recovery_code);
+    assert_eq!(changed.register, registered.register);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -29,6 +29,7 @@ pub(crate) struct Registration {
 pub(crate) struct PasswordChange {
     pub(crate) old: Password,
     pub(crate) new: Password,
+    pub(crate) sealed_keys: SealedKeys,
     pub(crate) statement: SignedStatement,
 }
 
@@ -45,6 +46,7 @@ impl Api {
             statement: asked.statement,
             password_hash,
             device_id: asked.device_id,
+            sealed_keys: asked.sealed_keys,
         };
         match self.run(&command).await? {
             Reply::Registered { account_id, repeated } => {
@@ -83,10 +85,8 @@ impl Api {
         )?;
         let same = body.username == asked.username.as_str()
             && body.public_key == asked.public_key.as_bytes()
-            && body.sealed_keys.as_ref() == Some(&asked.sealed_keys);
-        same.then_some(()).ok_or_else(|| {
-            ApiError::BadStatement("the statement says otherwise than the request".into())
-        })
+            && body.sealed_keys_hash == statement::sealed_keys_hash(&asked.sealed_keys);
+        same.then_some(()).ok_or_else(otherwise)
     }
 
     /// The caller's own account, as of now.
@@ -112,6 +112,9 @@ impl Api {
             StatementKind::Password,
             &account.public_key,
         )?;
+        if body.sealed_keys_hash != statement::sealed_keys_hash(&asked.sealed_keys) {
+            return Err(otherwise());
+        }
         if asked.statement.sequence <= account.sequence {
             return Err(ApiError::StaleSequence);
         }
@@ -120,9 +123,9 @@ impl Api {
         }
         self.check_password(&account.username, asked.old, Some(account), from).await?;
         let password_hash = self.passwords.hash(asked.new).await?;
-        let statement = asked.statement;
+        let PasswordChange { statement, sealed_keys, .. } = asked;
         let token_hash = caller.token_hash;
-        let command = Command::ChangePassword { statement, password_hash, token_hash };
+        let command = Command::ChangePassword { statement, password_hash, token_hash, sealed_keys };
         self.run_quietly(&command).await?;
         tracing::info!(account = account.account_id.short(), "password changed");
         Ok(())
@@ -156,4 +159,8 @@ impl Api {
         tracing::info!(account = account.account_id.short(), "account deleted");
         Ok(())
     }
+}
+
+fn otherwise() -> ApiError {
+    ApiError::BadStatement("the statement says otherwise than the request".into())
 }

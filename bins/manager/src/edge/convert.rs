@@ -22,13 +22,14 @@ pub(super) fn registration(request: rest::RegisterRequest) -> Result<Registratio
         username: parse("username", &request.username)?,
         password: password("password", request.password)?,
         public_key,
-        sealed_keys: SealedKeys {
-            by_password: request.sealed_by_password.0,
-            by_recovery_code: request.sealed_by_recovery_code.0,
-        },
+        sealed_keys: sealed_keys(request.sealed_by_password, request.sealed_by_recovery_code),
         statement: statement("statement", &request.statement)?,
         device_id: parse("device_id", &request.device_id)?,
     })
+}
+
+fn sealed_keys(by_password: Base64, by_recovery_code: Base64) -> SealedKeys {
+    SealedKeys { by_password: by_password.0, by_recovery_code: by_recovery_code.0 }
 }
 
 /// A login as it was asked for.
@@ -75,6 +76,7 @@ pub(super) fn password_change(request: rest::PasswordRequest) -> Result<Password
     Ok(PasswordChange {
         old: password("old_password", request.old_password)?,
         new: password("new_password", request.new_password)?,
+        sealed_keys: sealed_keys(request.sealed_by_password, request.sealed_by_recovery_code),
         statement: statement("statement", &request.statement)?,
     })
 }

@@ -85,7 +85,7 @@ pub(super) const REGISTER: Schema = Schema {
         needed("public_key", Form::Bytes, "The account's Ed25519 key."),
         needed("sealed_by_password", Form::Bytes, "The secret key, sealed under the password."),
         needed("sealed_by_recovery_code", Form::Bytes, "The same under the recovery code."),
-        needed("statement", Form::Bytes, "A REGISTER statement over name, key and sealed keys."),
+        needed("statement", Form::Bytes, "A REGISTER statement over name, key, sealed keys' hash."),
         DEVICE,
     ],
 };
@@ -125,7 +125,9 @@ pub(super) const PASSWORD_CHANGE: Schema = Schema {
     fields: &[
         needed("old_password", Form::Password, "What stood for the old password."),
         needed("new_password", Form::Password, "What stands for the new one."),
-        needed("statement", Form::Bytes, "A PASSWORD statement over the re-sealed keys."),
+        needed("sealed_by_password", Form::Bytes, "The secret key, sealed under the new one."),
+        needed("sealed_by_recovery_code", Form::Bytes, "The same under the recovery code."),
+        needed("statement", Form::Bytes, "A PASSWORD statement over the sealed keys' hash."),
     ],
 };
 

@@ -161,7 +161,9 @@ fn registration_cases(cast: &Cast, case: MakeCase<'_>) -> Vec<Case> {
         case("another cluster's", Some(foreign.register_body()), Kind::BadStatement),
         case("no statement", with("statement", json!("AAAA")), Kind::BadStatement),
         case("another name than signed", with("username", json!("mallory")), Kind::BadStatement),
-        case("other keys", with("sealed_by_password", json!("AA==")), Kind::BadStatement),
+        case("another sealed key", with("sealed_by_password", json!("AA==")), Kind::BadStatement),
+        case("another code's key", with("sealed_by_recovery_code", json!("")), Kind::BadStatement),
+        case("sealed keys exchanged", Some(exchanged(nobody.register_body())), Kind::BadStatement),
         case("somebody's name", Some(taken.register_body()), Kind::UsernameTaken),
         case("somebody's key", Some(second.register_body()), Kind::KeyInUse),
         case("no key", with("public_key", json!("AA==")), Kind::Malformed),
@@ -172,6 +174,14 @@ fn registration_cases(cast: &Cast, case: MakeCase<'_>) -> Vec<Case> {
         case("a password of 72 bytes", with("password", json!("x".repeat(72))), Kind::Malformed),
         case("a password with NUL", with("password", json!("a\0b")), Kind::Malformed),
     ]
+}
+
+/// A body whose two sealed keys are each in the other's place.
+fn exchanged(mut body: Value) -> Value {
+    let by_password = body["sealed_by_password"].take();
+    body["sealed_by_password"] = body["sealed_by_recovery_code"].take();
+    body["sealed_by_recovery_code"] = by_password;
+    body
 }
 
 fn forged_registration(person: &Person) -> Value {
@@ -258,6 +268,12 @@ fn password_cases(cast: &Cast, case: MakeCase<'_>) -> Vec<Case> {
     let stale = Person::new("alice", alice.cluster);
     let mut wrong = alice.password_body(new, &alice.password_statement(1));
     wrong["old_password"] = json!("wrong");
+    let with = |field: &str, value: Value| {
+        let mut body = alice.password_body(new, &alice.password_statement(1));
+        body[field] = value;
+        Some(body)
+    };
+    let swapped = exchanged(alice.password_body(new, &alice.password_statement(1)));
     let bobs = Case {
         token: Some(cast.bob_token.clone()),
         ..case(
@@ -269,6 +285,10 @@ fn password_cases(cast: &Cast, case: MakeCase<'_>) -> Vec<Case> {
     vec![
         bobs,
         case("a wrong password", Some(wrong), Kind::WrongCredentials),
+        case("another sealed key", with("sealed_by_password", json!("AA==")), Kind::BadStatement),
+        case("another code's key", with("sealed_by_recovery_code", json!("")), Kind::BadStatement),
+        case("sealed keys exchanged", Some(swapped), Kind::BadStatement),
+        case("no base64", with("sealed_by_password", json!("*")), Kind::Malformed),
         case(
             "a password of 72 bytes",
             Some(alice.password_body(&"x".repeat(72), &alice.password_statement(1))),

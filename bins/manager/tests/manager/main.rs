@@ -8,3 +8,4 @@ mod grpc;
 mod harness;
 mod person;
 mod rest;
+mod sealed;

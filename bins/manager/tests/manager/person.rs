@@ -1,7 +1,7 @@
 //! Somebody with a key, a password and a device, and the JSON they would send.
 
 use crate::harness::Running;
-use ed25519_dalek::SigningKey;
+use ed25519_dalek::{Signer as _, SigningKey};
 use prost::Message;
 use serde_json::{Value, json};
 use std::cell::Cell;
@@ -10,7 +10,7 @@ use telegraph_proto::identity::{
     AddressBody, DeleteBody, PasswordBody, RegisterBody, SealedKeys, SignedStatement, StatementKind,
 };
 use telegraph_proto::rest::Base64;
-use telegraph_proto::statement;
+use telegraph_proto::statement::{self, sealed_keys_hash};
 
 pub(crate) struct Person {
     pub(crate) username: String,
@@ -66,15 +66,27 @@ impl Person {
         statement::sign(&self.key, self.cluster, kind, self.next(), body)
     }
 
-    pub(crate) fn sealed() -> SealedKeys {
-        SealedKeys { by_password: vec![1; 60], by_recovery_code: vec![2; 60] }
+    /// What the secret key might look like when sealed; no part of it occurs anywhere by chance.
+    pub(crate) fn sealed(&self) -> SealedKeys {
+        self.sealed_at(0)
+    }
+
+    /// The same after a change of the password.
+    pub(crate) fn resealed(&self) -> SealedKeys {
+        let by_recovery_code = self.sealed().by_recovery_code;
+        SealedKeys { by_recovery_code, ..self.sealed_at(1) }
+    }
+
+    fn sealed_at(&self, change: u8) -> SealedKeys {
+        let signed = |by: u8| self.key.sign(&[by, change]).to_vec();
+        SealedKeys { by_password: signed(1), by_recovery_code: signed(2) }
     }
 
     pub(crate) fn register_statement(&self) -> SignedStatement {
         let body = RegisterBody {
             username: self.username.clone(),
             public_key: self.key.verifying_key().to_bytes().to_vec(),
-            sealed_keys: Some(Self::sealed()),
+            sealed_keys_hash: sealed_keys_hash(&self.sealed()).into(),
             issued_unix_ms: 1,
         };
         self.sign(StatementKind::Register, &body)
@@ -89,8 +101,8 @@ impl Person {
             "username": self.username,
             "password": self.password,
             "public_key": text(Base64(self.key.verifying_key().to_bytes().to_vec())),
-            "sealed_by_password": text(Base64(Self::sealed().by_password)),
-            "sealed_by_recovery_code": text(Base64(Self::sealed().by_recovery_code)),
+            "sealed_by_password": text(Base64(self.sealed().by_password)),
+            "sealed_by_recovery_code": text(Base64(self.sealed().by_recovery_code)),
             "statement": text(Base64::statement(statement)),
             "device_id": hex::encode(self.device),
         })
@@ -119,8 +131,8 @@ impl Person {
     }
 
     pub(crate) fn password_statement(&self, credential_version: u64) -> SignedStatement {
-        let sealed_keys = Some(Self::sealed());
-        let body = PasswordBody { credential_version, sealed_keys, issued_unix_ms: 1 };
+        let sealed_keys_hash = sealed_keys_hash(&self.resealed()).into();
+        let body = PasswordBody { credential_version, sealed_keys_hash, issued_unix_ms: 1 };
         self.sign(StatementKind::Password, &body)
     }
 
@@ -128,6 +140,8 @@ impl Person {
         json!({
             "old_password": self.password,
             "new_password": new,
+            "sealed_by_password": text(Base64(self.resealed().by_password)),
+            "sealed_by_recovery_code": text(Base64(self.resealed().by_recovery_code)),
             "statement": text(Base64::statement(statement)),
         })
     }

@@ -16,8 +16,9 @@ use raft_core::Position;
 use std::collections::BTreeMap;
 use telegraph_proto::account::{AccountId, DeviceId};
 use telegraph_proto::identity::{
-    AddressBody, DeleteBody, PasswordBody, RegisterBody, SignedStatement, StatementKind,
+    AddressBody, DeleteBody, PasswordBody, RegisterBody, SealedKeys, SignedStatement, StatementKind,
 };
+use telegraph_proto::statement::sealed_keys_hash;
 
 /// Plays a story. Panics with what really came of it when that is not what it says.
 pub(super) fn play_script(script: &str) {
@@ -48,6 +49,21 @@ impl<'a> Options<'a> {
 
     fn number(&self, name: &str, otherwise: u64) -> u64 {
         self.0.get(name).map_or(otherwise, |text| text.parse().unwrap())
+    }
+
+    /// The hash of sealed keys that is signed, and the sealed keys that are sent beside it: the
+    /// same unless `sent`, `swapped` or `nohash` says otherwise.
+    fn sealed_keys(&self, otherwise: u64) -> (Vec<u8>, SealedKeys) {
+        let length = self.number("sealed", otherwise);
+        let hash = match self.given("nohash") {
+            true => Vec::new(),
+            false => sealed_keys_hash(&sealed(length as usize)).into(),
+        };
+        let mut sent = sealed(self.number("sent", length) as usize);
+        if self.given("swapped") {
+            std::mem::swap(&mut sent.by_password, &mut sent.by_recovery_code);
+        }
+        (hash, sent)
     }
 
     fn given(&self, name: &str) -> bool {
@@ -199,8 +215,10 @@ fn command(verb: &str, plain: &[&str], options: &Options<'_>) -> Command {
     };
     match verb {
         "register" => {
-            let statement = register_statement(&who, options);
-            Command::Register { statement, password_hash: hash("a"), device_id: device("phone") }
+            let (sealed_keys_hash, sealed_keys) = options.sealed_keys(7);
+            let statement = register_statement(&who, sealed_keys_hash, options);
+            let device_id = device("phone");
+            Command::Register { statement, password_hash: hash("a"), device_id, sealed_keys }
         }
         "login" => login(&who, plain[1], plain[2], options),
         "logout" => end(&who, EndWhich::Token(token(plain[1]))),
@@ -212,15 +230,16 @@ fn command(verb: &str, plain: &[&str], options: &Options<'_>) -> Command {
         }
         "presence" => presence(plain, options),
         "password" => {
+            let (sealed_keys_hash, sealed_keys) = options.sealed_keys(9);
             let body = PasswordBody {
                 credential_version: options.number("cred", 1),
-                sealed_keys: Some(sealed(options.number("sealed", 9) as usize)),
+                sealed_keys_hash,
                 issued_unix_ms: 5,
             };
             let sequence = options.number("seq", 9);
             let statement = options.spoil(who.sign(StatementKind::Password, sequence, &body));
             let token_hash = token(plain[1]);
-            Command::ChangePassword { statement, password_hash: hash("b"), token_hash }
+            Command::ChangePassword { statement, password_hash: hash("b"), token_hash, sealed_keys }
         }
         "delete" => {
             let username = options.text("name", plain[0]).into();
@@ -232,7 +251,11 @@ fn command(verb: &str, plain: &[&str], options: &Options<'_>) -> Command {
     }
 }
 
-fn register_statement(who: &Person, options: &Options<'_>) -> SignedStatement {
+fn register_statement(
+    who: &Person,
+    sealed_keys_hash: Vec<u8>,
+    options: &Options<'_>,
+) -> SignedStatement {
     let signer = Person::named(options.text("key", &who.name));
     let body = RegisterBody {
         username: options.text("name", &who.name).into(),
@@ -241,7 +264,7 @@ fn register_statement(who: &Person, options: &Options<'_>) -> SignedStatement {
             "weak" => vec![0; 32],
             other => Person::named(other).public_key().as_bytes().to_vec(),
         },
-        sealed_keys: Some(sealed(options.number("sealed", 7) as usize)),
+        sealed_keys_hash,
         issued_unix_ms: 3,
     };
     let mut statement = signer.sign(StatementKind::Register, options.number("seq", 1), &body);

@@ -6,7 +6,7 @@ use crate::command::{Command, EndWhich, Transition};
 use crate::digest::digest;
 use crate::lookup::Lookup;
 use crate::reply::Reply;
-use crate::tests::cast::{Dice, Person, Twin, device, entry, hash, play, session, token};
+use crate::tests::cast::{Dice, Person, Twin, device, entry, hash, play, sealed, session, token};
 use raft_core::{Entry, StateMachine as _};
 use std::collections::BTreeMap;
 
@@ -52,6 +52,7 @@ fn anything(dice: &mut Dice, people: &[Person], state: &Twin, n: u64) -> Command
             statement: who.new_password(sequence, version),
             password_hash: hash(dice.roll() as u8),
             token_hash: one.0,
+            sealed_keys: sealed(9),
         },
         17 if dice.once_in(4) => Command::DeleteAccount { statement: who.deletion(sequence) },
         _ => {
