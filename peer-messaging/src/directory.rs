@@ -36,7 +36,8 @@ pub enum DirectoryError {
     Unavailable(String),
 }
 
-/// Finds people. The messenger asks at first contact, and again when somebody is not where they were.
+/// Finds people. The messenger asks at first contact, and again when somebody is not where they
+/// were.
 ///
 /// An implementor returns only what the person signed themselves, verified; answers may be old, but
 /// not invented. It limits the time of each question by itself.

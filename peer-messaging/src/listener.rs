@@ -37,8 +37,9 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 const CALLS: u32 = 8;
 /// Bytes of the headers of a call.
 const HEADER_BYTES: u32 = 16 * 1024;
-/// Bytes of one HTTP/2 connection that may be on their way to us: two calls of full size.
-const WINDOW: u32 = 2 * 1024 * 1024;
+/// Bytes that one connection may have on their way to us: a call of full size, and nobody can make
+/// us hold more than that for every place there is.
+const WINDOW: u32 = MAX_MESSAGE_BYTES as u32 + 64 * 1024;
 /// Between two signs of life of a silent connection, and how long one may take.
 const KEEP_ALIVE: Duration = Duration::from_secs(30);
 const KEEP_ALIVE_ANSWER: Duration = Duration::from_secs(10);
@@ -175,6 +176,7 @@ impl Listener {
             .max_concurrent_streams(CALLS)
             .max_header_list_size(HEADER_BYTES)
             .initial_connection_window_size(WINDOW)
+            .initial_stream_window_size(WINDOW)
             .keep_alive_interval(KEEP_ALIVE)
             .keep_alive_timeout(KEEP_ALIVE_ANSWER);
         let service = TowerToHyperService::new(service);

@@ -136,8 +136,8 @@ pub struct Message {
     pub text: String,
     /// When it was composed, by the sender's clock.
     pub composed_unix_ms: u64,
-    /// When it became durable at the addressee's: by our clock, when the receipt came or when it was
-    /// received.
+    /// When it became durable at the addressee's: by our clock, when the receipt came or when it
+    /// was received.
     pub delivered_unix_ms: Option<u64>,
     /// When it was shown to the addressee, by the addressee's clock.
     pub read_unix_ms: Option<u64>,

@@ -49,8 +49,8 @@ struct Inner {
 }
 
 impl Messenger {
-    /// Opens a door at `config.listen` for the owner of `key`, and takes up what `store` says is not
-    /// done.
+    /// Opens a door at `config.listen` for the owner of `key`, and takes up what `store` says is
+    /// not done.
     ///
     /// Fails when the address cannot be had, when a setting cannot work, and with
     /// [`crate::StoreError::Foreign`] when the store is another account's, device's or cluster's.
@@ -154,8 +154,8 @@ impl Messenger {
         self.inner.office.store.close().await;
     }
 
-    /// Ends as a killed process does: connections are cut, what is not on disk is dropped. The store
-    /// is free afterwards.
+    /// Ends as a killed process does: connections are cut, what is not on disk is dropped. The
+    /// store is free afterwards.
     pub async fn halt(&self) {
         self.inner.kill.cancel();
         self.inner.stop.cancel();

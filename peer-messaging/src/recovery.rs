@@ -33,8 +33,8 @@ impl RecoveryCode {
         Ok(Self(secret))
     }
 
-    /// Reads a code as people type it: in either case, with or without dashes and spaces, with O for
-    /// 0 and I or L for 1. Fails with [`KeyError::RecoveryCode`].
+    /// Reads a code as people type it: in either case, with or without dashes and spaces, with O
+    /// for 0 and I or L for 1. Fails with [`KeyError::RecoveryCode`].
     pub fn parse(text: &str) -> Result<Self, KeyError> {
         let mut bits: u128 = 0;
         let mut check: u32 = 0;

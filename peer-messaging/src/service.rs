@@ -9,9 +9,12 @@ use crate::{
     office::Office,
     store::{error::StoreError, inbox::InboxLimits},
 };
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering},
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 use telegraph_proto::{
     account::{AccountId, DeviceId, PublicKey},
@@ -32,6 +35,8 @@ pub(crate) struct Reception {
     caller: PublicKey,
     account: AccountId,
     answered: Arc<AtomicU64>,
+    /// Where a caller said to be who was not known then: kept as soon as they are.
+    heard: Mutex<Option<(Vec<SocketAddr>, u64)>>,
 }
 
 impl Reception {
@@ -43,7 +48,7 @@ impl Reception {
         answered: Arc<AtomicU64>,
     ) -> Self {
         let account = caller.account_id();
-        Self { office, delivery, caller, account, answered }
+        Self { office, delivery, caller, account, answered, heard: Mutex::default() }
     }
 
     fn limits(&self) -> InboxLimits {
@@ -67,6 +72,7 @@ impl Reception {
             let take = self.office.store.write(move |view| view.take(&caller, &fit, limits, now));
             let taken = take.await.map_err(|error| unavailable(&error))?;
             kept = taken.kept;
+            self.keep_heard(taken.peer).await.map_err(|error| unavailable(&error))?;
             if taken.nameless && !taken.new.is_empty() {
                 self.delivery.call(taken.peer, Call::Name);
             }
@@ -108,6 +114,21 @@ impl Reception {
                 None => return Ok(count),
             }
         }
+    }
+
+    /// Keeps where the caller said to be before there was anything to keep it with.
+    async fn keep_heard(&self, peer: u64) -> Result<(), StoreError> {
+        let heard = self.heard().take();
+        match heard {
+            Some((addresses, sequence)) if peer > 0 => {
+                self.office.keep_address(peer, addresses, sequence).await
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn heard(&self) -> MutexGuard<'_, Option<(Vec<SocketAddr>, u64)>> {
+        self.heard.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn answered(&self) {
@@ -190,6 +211,8 @@ impl PeerService for Reception {
             if waits {
                 self.delivery.call(peer.number, Call::Arrived);
             }
+        } else {
+            *self.heard() = heard;
         }
         self.answered();
         Ok(Response::new(KnockReply { address: self.office.announced() }))
@@ -204,8 +227,8 @@ fn speaks(version: u32) -> Result<(), Status> {
     }
 }
 
-/// All of one device, in rising order: what a call has to be. What is malformed in itself is answered
-/// for itself.
+/// All of one device, in rising order: what a call has to be. What is malformed in itself is
+/// answered for itself.
 fn in_one_line(checked: &[Result<Checked, Refusal>]) -> Result<(), Status> {
     let mut last: Option<&Checked> = None;
     for next in checked.iter().flatten() {

@@ -1,7 +1,8 @@
 //! Everything a messenger keeps: people, messages both ways, what is not delivered, what was read.
 //!
-//! One file, one owner, one writing thread (`store/writer.rs`). `store/database.rs` alone knows what
-//! kind of file it is; `store/table.rs` names the tables, `store/sealer.rs` hides what is in them.
+//! One file, one owner, one writing thread (`store/writer.rs`). `store/database.rs` alone knows
+//! what kind of file it is; `store/table.rs` names the tables, `store/sealer.rs` hides what is in
+//! them.
 
 mod database;
 pub(crate) mod error;
@@ -66,8 +67,8 @@ struct Inner {
 }
 
 impl Store {
-    /// Opens the store in the file `path`, or makes it. Blocks for as long as a repair takes after a
-    /// crash.
+    /// Opens the store in the file `path`, or makes it. Blocks for as long as a repair takes after
+    /// a crash.
     ///
     /// Fails with [`StoreError::InUse`] under another owner, [`StoreError::WrongKey`],
     /// [`StoreError::Version`], and when the file cannot be read or written.

@@ -1,8 +1,8 @@
 //! TLS 1.3 between two people, by their account keys and nothing else.
 //!
-//! Raw public keys (RFC 7250) both ways: there is no certificate, no authority and no name. The hybrid
-//! X25519MLKEM768 is the only key exchange, HTTP/2 the only protocol above; a session is never
-//! resumed, so that every connection proves both keys anew.
+//! Raw public keys (RFC 7250) both ways: there is no certificate, no authority and no name. The
+//! hybrid X25519MLKEM768 is the only key exchange, HTTP/2 the only protocol above; a session is
+//! never resumed, so that every connection proves both keys anew.
 
 use crate::key::AccountKey;
 use rustls::{
@@ -39,7 +39,8 @@ pub(crate) struct Identity {
 }
 
 impl Identity {
-    /// Fails when the cryptographic library does not take the key, which is a fault of this program.
+    /// Fails when the cryptographic library does not take the key, which is a fault of this
+    /// program.
     pub(crate) fn new(key: &AccountKey) -> Result<Self, Error> {
         let pkcs8 = key.to_pkcs8();
         let signing = aws_lc_rs::sign::any_eddsa_type(&PrivatePkcs8KeyDer::from(pkcs8.as_slice()))?;

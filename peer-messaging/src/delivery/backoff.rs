@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-/// Full-jitter exponential back-off: each pause is drawn evenly from zero to a bound that doubles, so
-/// that those who were cut off together do not come back together.
+/// Full-jitter exponential back-off: each pause is drawn evenly from zero to a bound that doubles,
+/// so that those who were cut off together do not come back together.
 #[derive(Debug, Clone)]
 pub(crate) struct Backoff {
     first: Duration,

@@ -11,7 +11,8 @@ use std::{sync::Arc, time::Duration};
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
-/// Between two attempts that were called for, at least: who calls often does not make us dial often.
+/// Between two attempts that were called for, at least: who calls often does not make us dial
+/// often.
 const SPACING: Duration = Duration::from_millis(20);
 
 /// Sees to it that one peer gets what waits for them: visits when called, and when a visit fails,
@@ -99,8 +100,8 @@ impl Courier {
         true
     }
 
-    /// Waits for the timer, or for a reason to try before. New work alone brings the next attempt no
-    /// nearer than the first pause.
+    /// Waits for the timer, or for a reason to try before. New work alone brings the next attempt
+    /// no nearer than the first pause.
     async fn pause(&mut self, began: Instant) {
         let now = Instant::now();
         let mut until = now + self.backoff.pause();

@@ -121,8 +121,8 @@ impl Visitor {
         Err(Trouble::Unreachable(last))
     }
 
-    /// Connects to the first address where the peer answers, and greets. Nothing but handshakes goes
-    /// to the others.
+    /// Connects to the first address where the peer answers, and greets. Nothing but handshakes
+    /// goes to the others.
     async fn dial(
         &mut self,
         office: &Office,

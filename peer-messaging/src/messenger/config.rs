@@ -10,8 +10,8 @@ use std::{
 pub struct MessengerConfig {
     /// Where others reach this messenger; port 0 takes any free one.
     pub listen: SocketAddr,
-    /// The longest first pause before somebody who was not reached is tried again by the timer. Each
-    /// pause is drawn from zero to twice the last bound.
+    /// The longest first pause before somebody who was not reached is tried again by the timer.
+    /// Each pause is drawn from zero to twice the last bound.
     pub first_retry: Duration,
     /// The longest pause of all.
     pub max_retry: Duration,
@@ -58,7 +58,7 @@ impl Default for MessengerConfig {
             unread_per_sender: 100_000,
             unread_per_stranger: 1_000,
             unread_of_strangers: 10_000,
-            connections: 512,
+            connections: 256,
             connections_per_peer: 4,
             handshakes: 64,
             handshake_timeout: Duration::from_secs(5),

@@ -13,7 +13,7 @@ use crate::{
     },
     office::LookupError,
     store::{
-        outbox::{Composed, OutboxLimits},
+        outbox::{CHUNK, Composed, OutboxLimits},
         peer::{Met, Peer},
     },
 };
@@ -33,8 +33,8 @@ impl Messenger {
     ///
     /// Somebody met before needs no directory. Fails, and keeps nothing, with
     /// [`ComposeError::UnknownUser`] when the directory is sure that nobody has that name,
-    /// [`ComposeError::DirectoryUnavailable`] when it cannot say at first contact, and at the limits
-    /// of length and of the outbox.
+    /// [`ComposeError::DirectoryUnavailable`] when it cannot say at first contact, and at the
+    /// limits of length and of the outbox.
     pub async fn compose(&self, to: &Username, text: String) -> Result<MessageId, ComposeError> {
         match text.len() {
             0 => return Err(ComposeError::Empty),
@@ -134,9 +134,9 @@ impl Messenger {
         self.mark_up_to(peer.number, u64::MAX).await
     }
 
-    /// These messages were shown, and with each of them all that the same person sent before it. Told
-    /// like [`Messenger::mark_read`]; works for people without a name, too. Messages of ours are
-    /// passed over.
+    /// These messages were shown, and with each of them all that the same person sent before it.
+    /// Told like [`Messenger::mark_read`]; works for people without a name, too. Messages of ours
+    /// are passed over.
     pub async fn mark_shown(&self, messages: &[Message]) -> Result<(), MessengerError> {
         let received: Vec<(AccountId, MessageId)> = messages
             .iter()
@@ -230,8 +230,11 @@ impl Messenger {
 
     async fn mark_up_to(&self, peer: u64, row: u64) -> Result<(), MessengerError> {
         let store = &self.inner.office.store;
+        if store.read(move |view| view.tally(peer)).await?.unread == 0 {
+            return Ok(());
+        }
         let now = unix_ms();
-        while store.write(move |view| view.mark_shown(peer, row, now)).await? > 0 {}
+        while store.write(move |view| view.mark_shown(peer, row, now)).await? == CHUNK {}
         self.inner.delivery.call(peer, Call::Work);
         Ok(())
     }

@@ -34,8 +34,8 @@ impl<R: Rows> View<'_, R> {
         self.number(Table::Ids, &self.their_key(peer, id))
     }
 
-    /// The newest `limit` messages with `with`, or with everybody, that are older than row `before`:
-    /// oldest first, what one device sent in the order it was sent.
+    /// The newest `limit` messages with `with`, or with everybody, that are older than row
+    /// `before`: oldest first, what one device sent in the order it was sent.
     pub(crate) fn history(
         &self,
         with: Option<&Peer>,

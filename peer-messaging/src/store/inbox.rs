@@ -98,7 +98,7 @@ impl<C: Change> View<'_, C> {
         let row = self.highest(Table::Messages)?.saturating_add(1);
         let device_key = self.device_key(peer.number, &checked.device_id);
         let device = self.record::<DeviceRow>(Table::Devices, &device_key)?;
-        let gap = device.as_ref().is_some_and(|device| !follows(device, checked));
+        let gap = device.as_ref().is_some_and(|device| is_ahead(device, checked));
         let mut device = device.unwrap_or_default();
         device.device_id = checked.device_id.as_bytes().to_vec();
         if checked.sequence > device.received_up_to {
@@ -122,8 +122,10 @@ impl<C: Change> View<'_, C> {
     }
 }
 
-/// True when nothing is missing between what a device sent last and this.
-fn follows(device: &DeviceRow, checked: &Checked) -> bool {
-    Some(checked.sequence) == device.received_up_to.checked_add(1)
-        && checked.previous == device.received_hash
+/// True when something is missing between what a device sent last and this: numbers, or what the
+/// sender says came before. A latecomer is not ahead.
+fn is_ahead(device: &DeviceRow, checked: &Checked) -> bool {
+    let follows = Some(checked.sequence) == device.received_up_to.checked_add(1)
+        && checked.previous == device.received_hash;
+    checked.sequence > device.received_up_to && !follows
 }

@@ -155,8 +155,8 @@ impl<C: Change> View<'_, C> {
         Ok(changed)
     }
 
-    /// Addresses at most [`CHUNK`] of what waits for `from` to `to`, which has the name now. Ids and
-    /// texts stay. Returns the ids; none: it is done.
+    /// Addresses at most [`CHUNK`] of what waits for `from` to `to`, which has the name now. Ids
+    /// and texts stay. Returns the ids; none: it is done.
     pub(crate) fn readdress(
         &self,
         sender: &Sender,

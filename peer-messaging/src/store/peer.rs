@@ -243,8 +243,8 @@ impl<C: Change> View<'_, C> {
         Ok(())
     }
 
-    /// Hands the name on to the new key of `old`, and returns the peer that has it now. `old` stays,
-    /// with its messages. Returns `None` when no new key was named.
+    /// Hands the name on to the new key of `old`, and returns the peer that has it now. `old`
+    /// stays, with its messages. Returns `None` when no new key was named.
     pub(crate) fn hand_on_name(&self, old: &mut Peer) -> Result<Option<Peer>, StoreError> {
         let (Some(key), Some(name)) = (old.new_public_key.take(), old.username.clone()) else {
             return Ok(None);

@@ -85,8 +85,8 @@ impl<R: Rows> View<'_, R> {
 }
 
 impl<C: Change> View<'_, C> {
-    /// At most [`CHUNK`] messages of `peer` up to `last_row` were shown: they are read, and the peer
-    /// has to be told. Returns how many; 0: it is done.
+    /// At most [`CHUNK`] messages of `peer` up to `last_row` were shown: they are read, and the
+    /// peer has to be told. Returns how many; fewer than [`CHUNK`]: it is done.
     pub(crate) fn mark_shown(
         &self,
         peer: u64,

@@ -202,29 +202,42 @@ async fn somebody_known_is_written_to_without_a_directory() {
 #[tokio::test]
 async fn who_writes_first_is_named_as_soon_as_the_directory_answers() {
     let town = Town::new();
-    let (alice, bob) = (Person::online(&town, "alice").await, Person::online(&town, "bob").await);
-    // Alice knows where Bob is; then the directory goes away before she writes.
-    let id = alice.send(&bob, "one").await;
-    alice.reaches(id, Stage::Delivered).await;
-    let mut carol = Person::new(&town, "carol");
-    carol.start().await;
-    let id = carol.send(&bob, "from a stranger").await;
-    town.closed.store(true, Ordering::Relaxed);
-    carol.reaches(id, Stage::Delivered).await;
+    let carol = Person::online(&town, "carol").await;
+    let mut bob = Person::new(&town, "bob");
+    // Bob asks elsewhere, and gets no answer yet.
+    bob.town = Town::new();
+    bob.town.register(&carol);
+    bob.town.closed.store(true, Ordering::Relaxed);
+    let address = bob.start_quietly().await;
+    town.moved(&bob.name, address);
     let mut events = bob.messenger().events();
+    let id = carol.send(&bob, "from a stranger").await;
+    carol.reaches(id, Stage::Delivered).await;
     let account = carol.key.account_id();
-    let nameless = bob.history(None).await.into_iter().find(|m| m.with.account_id == account);
-    let nameless = nameless.unwrap();
-    if nameless.with.username.is_none() {
-        assert_eq!(nameless.with.to_string(), account.short());
-        town.closed.store(false, Ordering::Relaxed);
-        let name = next(&mut events, |event| match event {
-            Event::ContactNamed { account_id, username } if account_id == account => Some(username),
-            _ => None,
-        });
-        assert_eq!(name.await, carol.name);
-    }
+    let nameless = bob.history(None).await.remove(0);
+    assert_eq!(nameless.with.username, None);
+    assert_eq!(nameless.with.to_string(), account.short());
+    assert!(bob.history(Some(&carol)).await.is_empty());
+    bob.town.closed.store(false, Ordering::Relaxed);
+    let named = next(&mut events, |event| match event {
+        Event::ContactNamed { account_id, username } => Some((account_id, username)),
+        _ => None,
+    });
+    assert_eq!(named.await, (account, carol.name.clone()));
     assert_eq!(bob.history(Some(&carol)).await.len(), 1);
+}
+
+#[tokio::test]
+async fn a_stranger_hears_of_the_reading_without_a_directory() {
+    let town = Town::new();
+    let (alice, bob) = (Person::online(&town, "alice").await, Person::online(&town, "bob").await);
+    // Only Alice may ask, and only once.
+    let id = alice.messenger().compose(&bob.name, "hello".into()).await.unwrap();
+    town.closed.store(true, Ordering::Relaxed);
+    bob.receives(1).await;
+    let shown = bob.history(None).await;
+    bob.messenger().mark_shown(&shown).await.unwrap();
+    alice.reaches(id, Stage::Read).await;
 }
 
 #[tokio::test]

@@ -19,8 +19,8 @@ fn records(said: &[u8]) -> Vec<(u8, usize)> {
 }
 
 /// Asserts that a caller said hello and goodbye, and nothing else: a handshake record in the clear,
-/// the change-cipher-spec that is there for old middle boxes, and one encrypted record of the size of
-/// an alert.
+/// the change-cipher-spec that is there for old middle boxes, and one encrypted record of the size
+/// of an alert.
 fn assert_only_a_handshake(said: &[u8]) {
     for (kind, length) in records(said) {
         match kind {

@@ -102,6 +102,23 @@ async fn envelopes_that_are_wrong_in_any_field_are_refused_and_not_kept() {
     assert_eq!(bob.history(None).await.len(), 1);
 }
 
+#[tokio::test]
+async fn latecomers_take_their_place_and_what_is_missing_is_marked() {
+    let town = Town::new();
+    let bob = Person::online(&town, "bob").await;
+    let mut mallory = caller(&bob).await;
+    let own = bob.key.account_id();
+    for sequence in [7, 9, 8, 5] {
+        let mut envelope = mallory.envelope(&own, sequence);
+        set_text(&mut envelope, &sequence.to_string());
+        assert_eq!(mallory.deliver(vec![envelope]).await, Ok(vec![Outcome::Delivered]));
+    }
+    assert_eq!(bob.received().await, ["5", "7", "8", "9"]);
+    let history = bob.history(None).await;
+    let gaps = history.iter().filter(|message| message.gap).map(|message| message.sequence);
+    assert_eq!(gaps.collect::<Vec<u64>>(), [9], "8 was missing when 9 came");
+}
+
 fn set_text(envelope: &mut Envelope, text: &str) {
     let kind = Some(telegraph_proto::peer::content::Kind::Text(text.to_owned()));
     envelope.content = Some(Content { kind, in_reply_to: Vec::new() });
