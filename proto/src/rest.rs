@@ -1,9 +1,9 @@
 //! The managers' REST contract: JSON bodies of requests and replies.
 //!
 //! Every success is `{"message": …, "status": 200}`, the `message` being one of the types below or
-//! a sentence; every failure is a [`Problem`] (RFC 9457). Bytes travel as base64 (standard alphabet,
-//! padded), ids as hexadecimal, statements as the base64 of an encoded `SignedStatement`, times as
-//! milliseconds since 1970.
+//! a sentence; every failure is a [`Problem`] (RFC 9457). Bytes travel as base64 (standard
+//! alphabet, padded), ids as hexadecimal, statements as the base64 of an encoded
+//! `SignedStatement`, times as milliseconds since 1970.
 
 use crate::identity::SignedStatement;
 use prost::Message as _;

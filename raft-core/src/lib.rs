@@ -35,8 +35,8 @@
 //! listens and takes part. From time to time it writes a snapshot (`snapshot.rs`) and lets go of
 //! the log before it; a member that fell behind is sent one (`engine/snapshot_out.rs`), and goes on
 //! with it where a broken transfer ended (`engine/snapshot_in.rs`). It ends by [`Node::shutdown`],
-//! by [`Node::halt`], or by itself when its disk or state machine fails (`node/ending.rs`): an error
-//! of either is never retried, because the others have what was acknowledged.
+//! by [`Node::halt`], or by itself when its disk or state machine fails (`node/ending.rs`): an
+//! error of either is never retried, because the others have what was acknowledged.
 //!
 //! # What this crate does not do
 //!

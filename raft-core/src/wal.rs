@@ -8,7 +8,8 @@
 //! (`wal/group.rs`), opens a new segment if this one is full (`wal/segment.rs`), writes, syncs,
 //! notes the places of the entries (`wal/index.rs`) and calls the callbacks. Reads of what has
 //! left the cache go to the files (`wal/range.rs`, `wal/reader.rs`). After a restart
-//! `wal/recovery.rs` reads the segments (`wal/scan.rs`) and tells a torn tail from damage (`wal/tail.rs`).
+//! `wal/recovery.rs` reads the segments (`wal/scan.rs`) and tells a torn tail from damage
+//! (`wal/tail.rs`).
 //!
 //! It does not know what is in an entry, a vote or a pointer; does not retry; does not repair
 //! damage (a damaged node is replaced and copies the log from its peers: "Protocol-Aware
