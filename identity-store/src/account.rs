@@ -71,6 +71,17 @@ impl Account {
         body.addresses.iter().filter_map(|address| address.parse().ok()).collect()
     }
 
+    /// Forgets an address that leads to another device: what is sent there, the device that is
+    /// active now would never see.
+    pub(crate) fn forget_address_of_others(&mut self, device: DeviceId) {
+        let leads_to = self.address.as_ref().map(|statement| {
+            AddressBody::decode(statement.body.as_slice()).unwrap_or_default().device_id
+        });
+        if leads_to.is_some_and(|leads_to| leads_to != device.as_bytes()) {
+            self.address = None;
+        }
+    }
+
     /// The owner was heard doing something: online, and older decisions about it are void.
     pub(crate) fn come_online(&mut self, now_unix_ms: u64) {
         self.presence = Presence::Online;

@@ -32,7 +32,13 @@ impl Narrator {
 
     /// Something that happened and was checked, with the time since the last such line.
     pub(crate) fn done(&mut self, text: &str) {
-        let took = pretty(self.step.elapsed());
+        let took = self.step.elapsed();
+        self.done_in(text, took);
+    }
+
+    /// Something that happened beside others and was checked, with its own time.
+    pub(crate) fn done_in(&mut self, text: &str, took: Duration) {
+        let took = pretty(took);
         self.line(&format!("   ✔ {text:<68} {took:>9}"));
         self.step = Instant::now();
     }

@@ -11,7 +11,7 @@ pub(crate) struct Report {
     pub(crate) leader_before: u64,
     /// Node id of the leader elected after it.
     pub(crate) leader_after: u64,
-    /// From stopping the leader until a survivor reported another one, in milliseconds.
+    /// From the moment the leader was told to stop until a survivor led, in milliseconds.
     pub(crate) failover_ms: u64,
     /// Messages whose sender was told "accepted".
     pub(crate) messages_sent: usize,

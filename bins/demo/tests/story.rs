@@ -3,13 +3,21 @@
 use std::{
     io::{BufRead, BufReader},
     process::{Command, Stdio},
+    sync::{Mutex, MutexGuard, PoisonError},
 };
 
 /// The demo's own program.
 const DEMO: &str = env!("CARGO_BIN_EXE_telegraph-demo");
 
+/// One demo at a time: it tells how long things take, and is not to be slowed by another one.
+fn alone() -> MutexGuard<'static, ()> {
+    static TURN: Mutex<()> = Mutex::new(());
+    TURN.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 #[test]
 fn the_story_holds_and_says_so_as_json() {
+    let _turn = alone();
     let told = Command::new(DEMO).arg("--json").output().expect("the demo runs");
     let story = String::from_utf8_lossy(&told.stderr);
     assert!(told.status.success(), "{}: {story}", told.status);
@@ -28,6 +36,7 @@ fn the_story_holds_and_says_so_as_json() {
 
 #[test]
 fn kept_managers_say_how_to_reach_them_and_stop_at_an_interrupt() {
+    let _turn = alone();
     let mut demo = Command::new(DEMO)
         .arg("--keep")
         .stdout(Stdio::piped())

@@ -20,9 +20,10 @@ pub enum LogFormat {
     Json,
 }
 
-/// What is logged unless a filter is given: what we say, and others' warnings.
-pub const DEFAULT_FILTER: &str =
-    "warn,telegraph_manager=info,raft_core=info,raft_core_discovery=info,identity_store=info";
+/// What is logged unless a filter is given: what we say, and others' warnings. openraft warns of
+/// every heartbeat that a stopped member misses, thousands a minute: only its errors are shown.
+pub const DEFAULT_FILTER: &str = "warn,telegraph_manager=info,raft_core=info,\
+    raft_core_discovery=info,identity_store=info,openraft=error";
 
 /// Directives that are always added: what the HTTP and TLS libraries tell at finer levels may hold
 /// headers, and with them tokens.

@@ -48,8 +48,9 @@ pub(super) fn create(
     if let Some(better) = &login.password_hash {
         account.password_hash = password_hash(better)?;
     }
-    if let Some(statement) = login.address {
-        address::accept(context, &mut account, statement, login.device_id)?;
+    match login.address {
+        Some(statement) => address::accept(context, &mut account, statement, login.device_id)?,
+        None => account.forget_address_of_others(login.device_id),
     }
     let ended_sessions = end_other_devices(directory, &account, login.device_id, now_unix_ms)?;
     make_room(directory, &account.account_id, now_unix_ms)?;

@@ -150,6 +150,26 @@ fn the_newest_login_wins_and_the_older_device_is_told_why() {
 }
 
 #[test]
+fn a_login_on_another_device_forgets_the_address_of_the_old_one() {
+    play_script(
+        "
+        > register alice
+        registered
+        > login alice phone a1 at=10.0.0.1:9
+        until 160, ended 0
+        > login alice phone a2
+        until 160, ended 0
+        > show alice
+        alice Online p2 seen 100 s2 c1 aa sealed 7 devices [phone] active phone at [10.0.0.1:9]
+        > login alice laptop a3
+        until 160, ended 2
+        > show alice
+        alice Online p3 seen 100 s2 c1 aa sealed 7 devices [phone laptop] active laptop at []
+        ",
+    );
+}
+
+#[test]
 fn a_repeated_login_is_the_same_session_while_it_lives() {
     play_script(
         "

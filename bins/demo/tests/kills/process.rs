@@ -27,7 +27,7 @@ impl Process {
         let log = append(&self.log).expect("the log file opens");
         let child = Command::new(&self.binary)
             .args(&self.arguments)
-            // An open pipe: a chat program that sees the end of its input goes away.
+            // An open pipe, as a terminal is.
             .stdin(Stdio::piped())
             // What a client prints is what people wrote, and not part of what is searched.
             .stdout(Stdio::null())

@@ -73,6 +73,10 @@ pub(crate) struct Settings {
     /// bcrypt's cost, 2^COST rounds [default: 12].
     #[arg(long, env = "TELEGRAPH_BCRYPT_COST", value_name = "COST")]
     pub(crate) bcrypt_cost: Option<u32>,
+    /// A snapshot is written, and the log before it let go, after this many entries
+    /// [default: 50000].
+    #[arg(long, env = "TELEGRAPH_SNAPSHOT_AFTER", value_name = "ENTRIES")]
+    pub(crate) snapshot_after: Option<u64>,
     /// Logs as lines for people or as JSON [default: pretty].
     #[arg(long, env = "TELEGRAPH_LOG_FORMAT", value_name = "FORMAT")]
     pub(crate) log_format: Option<LogFormat>,
@@ -130,6 +134,7 @@ impl Settings {
             lease: self.lease.or(other.lease),
             session_lifetime: self.session_lifetime.or(other.session_lifetime),
             bcrypt_cost: self.bcrypt_cost.or(other.bcrypt_cost),
+            snapshot_after: self.snapshot_after.or(other.snapshot_after),
             log_format: self.log_format.or(other.log_format),
             log: self.log.or(other.log),
         }
@@ -156,6 +161,7 @@ impl Settings {
         set(&mut config.lease, self.lease.map(|Span(time)| time));
         set(&mut config.session_lifetime, self.session_lifetime.map(|Span(time)| time));
         set(&mut config.bcrypt_cost, self.bcrypt_cost);
+        set(&mut config.node.snapshot_after_entries, self.snapshot_after);
         config.validate()?;
         Ok(config)
     }
