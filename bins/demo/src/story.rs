@@ -24,7 +24,7 @@ pub(crate) async fn tell(narrator: &mut Narrator) -> Result<(Report, Cluster)> {
     count(narrator, &mut report, &cluster, &[&alice, &bob]).await?;
     alice.go_offline().await?;
     bob.go_offline().await?;
-    report.elapsed_ms = millis(begin);
+    report.elapsed_ms = millis(begin.elapsed());
     Ok((report, cluster))
 }
 
@@ -119,14 +119,13 @@ async fn lose_the_leader(
     // Told as it happens, and timed by who watches nothing else.
     let (exchanged, elected) = tokio::join!(exchange(cluster, alice, bob), async {
         let leader = cluster.leader().await;
-        leader.map(|leader| (leader, millis(broken)))
+        leader.map(|leader| (leader, broken.elapsed()))
     });
-    narrator
-        .done(&format!("alice wrote and bob answered within {} ms, without a leader", exchanged?));
-    (report.leader_after, report.failover_ms) = elected?;
-    let leader = report.leader_after;
+    narrator.done_in("there is no leader; alice wrote and bob answered all the same", exchanged?);
+    let (leader, took) = elected?;
     ensure!(leader != report.leader_before, "another manager leads");
-    narrator.done(&format!("manager {leader} was elected, {} ms after", report.failover_ms));
+    narrator.done_in(&format!("manager {leader} was elected by the two that are left"), took);
+    (report.leader_after, report.failover_ms) = (leader, millis(took));
     let carol = Person::register(cluster, "carol").await?;
     carol.login().await?;
     narrator.done("carol registered and logged in with two managers of three");
@@ -136,15 +135,15 @@ async fn lose_the_leader(
 }
 
 /// A message each way; fails when a leader was elected before both had arrived, as the story claims
-/// that none is needed. Returns the milliseconds it took.
-async fn exchange(cluster: &Cluster, alice: &mut Person, bob: &mut Person) -> Result<u64> {
+/// that none is needed. Returns the time it took.
+async fn exchange(cluster: &Cluster, alice: &mut Person, bob: &mut Person) -> Result<Duration> {
     let begin = Instant::now();
     let question = alice.send(&bob.name, "is anybody leading?").await?;
     let answer = bob.send(&alice.name, "nobody, and it does not matter").await?;
     alice.wait_for(question, Stage::Delivered).await?;
     bob.wait_for(answer, Stage::Delivered).await?;
     ensure!(cluster.is_leaderless(), "messages went both ways while there was no leader");
-    Ok(millis(begin))
+    Ok(begin.elapsed())
 }
 
 async fn come_back(narrator: &mut Narrator, report: &Report, cluster: &mut Cluster) -> Result<()> {
@@ -186,6 +185,6 @@ async fn count(
     Ok(())
 }
 
-fn millis(since: Instant) -> u64 {
-    u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX)
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
