@@ -345,4 +345,78 @@ mod tests {
         assert_eq!(pins.get(2), Some([5; 16]));
         assert_eq!(pins.check(2, [6; 16]), Err(Stranger::Incarnation(2)));
     }
+    /// What a node wrote before and after it opened its log for the first time.
+    const IDENTITIES: [(bool, &str); 2] = [
+        (
+            false,
+            "cluster e29fe65b096f2b8e29c558cfb9845d83\n\
+             node 1\n\
+             incarnation 000102030405060708090a0b0c0d0e0f\n\
+             log none\n\
+             crc32c 72ecc852\n",
+        ),
+        (
+            true,
+            "cluster e29fe65b096f2b8e29c558cfb9845d83\n\
+             node 1\n\
+             incarnation 000102030405060708090a0b0c0d0e0f\n\
+             log begun\n\
+             crc32c 7bf0362a\n",
+        ),
+    ];
+
+    /// Two members that were met, by number.
+    const PEERS: &str = "2 05050505050505050505050505050505\n\
+                         10 0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a\n\
+                         crc32c 19a71e11\n";
+
+    const INCARNATION: [u8; 16] = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15];
+
+    #[test]
+    fn a_change_of_what_a_data_directory_says_breaks_every_disk_written_so_far() {
+        let keep = tempfile::tempdir().unwrap();
+        let config = config(keep.path());
+        let mut directory = DataDir::open(&config).unwrap();
+        let log_path = directory.log_path().unwrap();
+        fs::create_dir(&log_path).unwrap();
+        directory.identity.incarnation = INCARNATION;
+        for (log_begun, expected) in IDENTITIES {
+            directory.log_begun = log_begun;
+            directory.write_identity().unwrap();
+            let written = fs::read_to_string(config.data_dir.join("identity")).unwrap();
+            assert_eq!(written, expected);
+        }
+        let pins = directory.pins().unwrap();
+        pins.check(10, [10; 16]).unwrap();
+        pins.check(2, [5; 16]).unwrap();
+        assert_eq!(fs::read_to_string(config.data_dir.join("peers")).unwrap(), PEERS);
+        let mut names: Vec<_> = fs::read_dir(&config.data_dir)
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        names.sort();
+        assert_eq!(names, ["identity", "lock", "log", "peers"]);
+        assert_eq!(log_path, config.data_dir.join("log"));
+        assert_eq!(directory.snapshots_path(), config.data_dir.join("snapshots"));
+    }
+
+    #[test]
+    fn a_change_of_how_a_data_directory_is_read_breaks_every_disk_written_so_far() {
+        let keep = tempfile::tempdir().unwrap();
+        let config = config(keep.path());
+        fs::create_dir(&config.data_dir).unwrap();
+        fs::write(config.data_dir.join("peers"), PEERS).unwrap();
+        for (log_begun, text) in IDENTITIES {
+            fs::write(config.data_dir.join("identity"), text).unwrap();
+            let directory = DataDir::open(&config).unwrap();
+            let cluster_id = hex::decode("e29fe65b096f2b8e29c558cfb9845d83").unwrap();
+            assert_eq!(directory.identity.cluster_id, *cluster_id);
+            assert_eq!(directory.identity.node_id, 1);
+            assert_eq!(directory.identity.incarnation, INCARNATION);
+            assert_eq!(directory.log_begun, log_begun);
+            let pins = directory.pins().unwrap();
+            let known = pins.known.lock().unwrap().clone();
+            assert_eq!(known, BTreeMap::from([(2, [5; 16]), (10, [10; 16])]));
+        }
+    }
 }

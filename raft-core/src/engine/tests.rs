@@ -22,6 +22,8 @@ use crate::state_machine::{Entry, MachineError, Records, StateMachine};
 use crate::wal::Wal;
 use crate::wal::config::WalConfig;
 
+mod golden;
+
 /// Remembers its records and how much was applied.
 #[derive(Default)]
 struct Counter {

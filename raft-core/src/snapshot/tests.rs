@@ -8,6 +8,8 @@ use super::file::{SNAPSHOT_VERSION, SnapshotFile};
 use super::incoming::Incoming;
 use super::outgoing::SnapshotBody;
 
+mod golden;
+
 fn meta(index: u64) -> SnapshotMeta {
     SnapshotMeta {
         id: format!("snapshot {index}"),

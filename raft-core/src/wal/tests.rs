@@ -10,6 +10,7 @@ mod behaviour;
 mod crash;
 mod damage;
 mod failure;
+mod golden;
 mod race;
 mod real;
 mod roll;
