@@ -90,8 +90,13 @@ impl CurrentSnapshot {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// Takes over a newer snapshot. One that was built while a newer one was installed is not.
     fn set(&self, file: SnapshotFile) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(file);
+        let mut current = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let at = |file: &SnapshotFile| file.meta.last_applied.map(|at| at.index);
+        if current.as_ref().is_none_or(|current| at(current) <= at(&file)) {
+            *current = Some(file);
+        }
     }
 }
 

@@ -106,10 +106,12 @@ impl SnapshotDir {
         Ok(SnapshotFile { path, ..file })
     }
 
-    /// Removes every snapshot but `kept`; the transfer of one that is being sent goes on.
+    /// Removes every snapshot older than `kept`; the transfer of one that is being sent goes on. A
+    /// newer one stays: it was received while `kept` was built, and the log relies on it.
     pub(crate) fn retain(&self, kept: &SnapshotFile) -> io::Result<()> {
         for path in self.files("snap")? {
-            if path != kept.path {
+            // Names order as the positions in them do.
+            if path < kept.path {
                 fs::remove_file(path)?;
             }
         }

@@ -50,6 +50,19 @@ fn what_was_built_is_found_again_and_is_the_newest() {
 }
 
 #[test]
+fn a_build_that_ends_late_does_not_remove_what_was_installed_meanwhile() {
+    let (_keep, directory) = directory();
+    build(&directory, 5, b"oldest");
+    let built = build(&directory, 100, b"built");
+    let installed = build(&directory, 200, b"installed");
+    directory.retain(&built).unwrap();
+    assert_eq!(directory.newest().unwrap().unwrap(), installed);
+    assert_eq!(directory.files("snap").unwrap().len(), 2, "only what is older than both went");
+    directory.retain(&installed).unwrap();
+    assert_eq!(directory.files("snap").unwrap().len(), 1);
+}
+
+#[test]
 fn a_build_that_fails_leaves_no_snapshot() {
     let (keep, directory) = directory();
     let failed = directory.build(meta(1), |to| {
