@@ -1,11 +1,13 @@
 //! `telegraph run`: stays online, prints what comes, sends what is typed.
 
 mod line;
+mod partner;
 mod shown;
 
 use crate::{
     chat::{
         line::{HELP, Line},
+        partner::Partner,
         shown::Shown,
     },
     client::Client,
@@ -13,16 +15,20 @@ use crate::{
     error::{ClientError, chain},
     escape::for_terminal,
     event::ClientEvent,
+    managers::error::ManagerError,
     output,
     request::{Answer, Request, perform},
     row::{MessageRow, PeerRow},
 };
-use peer_messaging::{Event, Message};
+use peer_messaging::{Event, Message, MessageId, Stage};
 use std::{collections::VecDeque, io::BufRead, net::SocketAddr, time::Duration};
 use telegraph_proto::account::Username;
 use tokio::{
     signal::unix::{SignalKind, signal},
-    sync::{broadcast::error::RecvError, mpsc},
+    sync::{
+        broadcast::{Receiver, error::RecvError},
+        mpsc,
+    },
     time::{Instant, sleep_until},
 };
 
@@ -48,15 +54,14 @@ pub(crate) struct Settings {
 struct Chat {
     client: Client,
     settings: Settings,
-    /// To whom a typed line goes.
-    partner: Option<Username>,
+    partner: Partner,
     /// Messages of people without a name yet, and until when they wait for it; the first one first.
     unnamed: VecDeque<(Instant, Message)>,
     shown: Shown,
 }
 
 /// Runs until Ctrl-C, SIGTERM or `/quit`; the end of stdin alone does not end it. `client` must be
-/// unlocked.
+/// unlocked. Fails with [`ManagerError::SessionEnded`] when the person logs in on another device.
 pub(crate) async fn run(client: Client, settings: Settings) -> Result<(), ClientError> {
     let mut happenings = client.events();
     let address = client.go_online(settings.listen, settings.advertise).await?;
@@ -70,40 +75,68 @@ pub(crate) async fn run(client: Client, settings: Settings) -> Result<(), Client
     chat.announce(&who.username.unwrap_or_default(), address)?;
     let mut events = client.messenger().await?.events();
     chat.show_unread().await?;
-    let mut typed = typed_lines();
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(not_printed)?;
-    let mut terminate = signal(SignalKind::terminate()).map_err(not_printed)?;
-    loop {
-        let waiting = chat.unnamed.front().map(|(until, _)| *until);
-        tokio::select! {
-            () = sleep_until(waiting.unwrap_or_else(Instant::now)), if waiting.is_some() => {
-                chat.show_late().await?;
-            }
-            event = events.recv() => match event {
-                Ok(event) => chat.happened(event).await?,
-                Err(RecvError::Lagged(_)) => chat.show_unread().await?,
-                Err(RecvError::Closed) => break,
-            },
-            Ok(event) = happenings.recv() => chat.managers(&event)?,
-            Some(line) = typed.recv() => {
-                if chat.obey(&line).await?.is_break() {
-                    break;
-                }
-            }
-            _ = interrupt.recv() => break,
-            _ = terminate.recv() => break,
-        }
-    }
+    let outcome = chat.follow(&mut events, &mut happenings).await;
     if let Some(control) = control {
         control.shutdown().await;
     }
-    client.go_offline().await
+    client.go_offline().await?;
+    // What else went wrong then went wrong because of it.
+    while let Ok(event) = happenings.try_recv() {
+        if let ClientEvent::SessionEnded { why, replaced: true } = event {
+            return Err(ManagerError::SessionEnded(why).into());
+        }
+    }
+    outcome
 }
 
 impl Chat {
+    /// Does what comes until the end.
+    async fn follow(
+        &mut self,
+        events: &mut Receiver<Event>,
+        happenings: &mut Receiver<ClientEvent>,
+    ) -> Result<(), ClientError> {
+        let mut typed = typed_lines();
+        let mut is_typing = true;
+        let mut interrupt = signal(SignalKind::interrupt()).map_err(not_printed)?;
+        let mut terminate = signal(SignalKind::terminate()).map_err(not_printed)?;
+        loop {
+            let waiting = self.unnamed.front().map(|(until, _)| *until);
+            tokio::select! {
+                () = sleep_until(waiting.unwrap_or_else(Instant::now)), if waiting.is_some() => {
+                    self.show_late().await?;
+                }
+                event = events.recv() => match event {
+                    Ok(event) => self.happened(event).await?,
+                    Err(RecvError::Lagged(_)) => self.show_unread().await?,
+                    Err(RecvError::Closed) => return Ok(()),
+                },
+                Ok(event) = happenings.recv() => {
+                    self.managers(&event)?;
+                    if let ClientEvent::SessionEnded { why, replaced: true } = event {
+                        return Err(ManagerError::SessionEnded(why).into());
+                    }
+                }
+                line = typed.recv(), if is_typing => match line {
+                    Some(line) => {
+                        if self.obey(&line).await?.is_break() {
+                            return Ok(());
+                        }
+                    }
+                    None => {
+                        is_typing = false;
+                        output::note("  input ended; this stays online. Ctrl-C ends it");
+                    }
+                },
+                _ = interrupt.recv() => return Ok(()),
+                _ = terminate.recv() => return Ok(()),
+            }
+        }
+    }
+
     fn new(client: Client, settings: Settings) -> Self {
         let (unnamed, shown) = (VecDeque::new(), Shown::default());
-        Self { client, settings, partner: None, unnamed, shown }
+        Self { client, settings, partner: Partner::default(), unnamed, shown }
     }
 
     fn announce(&self, username: &str, address: SocketAddr) -> Result<(), ClientError> {
@@ -162,22 +195,7 @@ impl Chat {
                 }
                 Ok(())
             }
-            Event::StageChanged { id, stage } => {
-                let (name, reason) = (crate::row::stage(&stage), crate::row::reason(&stage));
-                if self.settings.json {
-                    let event = serde_json::json!({
-                        "event": "stage", "message_id": id.to_string(), "stage": name,
-                        "reason": reason,
-                    });
-                    return output::line(&event.to_string()).map_err(not_printed);
-                }
-                if let Some(reason) = reason {
-                    output::note(&format!("  {name}: {}", for_terminal(&reason, " ")));
-                } else if matches!(name, "delivered" | "read") {
-                    output::note(&format!("  {name}"));
-                }
-                Ok(())
-            }
+            Event::StageChanged { id, stage } => self.show_stage(id, &stage).await,
             Event::ContactHeld { username, .. } => {
                 let text = format!(
                     "the managers name another key for {username} than before. Nothing is sent to \
@@ -199,10 +217,40 @@ impl Chat {
         }
     }
 
+    /// How far a message of ours has come, and whose it is.
+    async fn show_stage(&self, id: MessageId, stage: &Stage) -> Result<(), ClientError> {
+        let (name, reason) = (crate::row::stage(stage), crate::row::reason(stage));
+        let to = self.client.recipient_of(id).await?.to_string();
+        if self.settings.json {
+            let event = serde_json::json!({
+                "event": "stage", "message_id": id.to_string(), "to": to, "stage": name,
+                "reason": reason,
+            });
+            return output::line(&event.to_string()).map_err(not_printed);
+        }
+        if let Some(reason) = reason {
+            output::note(&for_terminal(&format!("  ({to}: {name}: {reason})"), " "));
+        } else if matches!(name, "delivered" | "read") {
+            output::note(&format!("  ({to}: {name})"));
+        }
+        Ok(())
+    }
+
     fn show(&mut self, message: &Message) -> Result<(), ClientError> {
         if !self.shown.is_first(message) {
             return Ok(());
         }
+        self.print(message)?;
+        if let Some(name) = &message.with.username
+            && self.partner.follow(name)
+            && !self.settings.json
+        {
+            output::note(&format!("  (lines go to {name} now; /to NAME chooses)"));
+        }
+        Ok(())
+    }
+
+    fn print(&self, message: &Message) -> Result<(), ClientError> {
         let row = MessageRow::from(message);
         let text = if self.settings.json {
             let mut event = serde_json::json!({ "event": "message" });
@@ -220,7 +268,14 @@ impl Chat {
 
     fn managers(&self, event: &ClientEvent) -> Result<(), ClientError> {
         let (name, text) = match event {
-            ClientEvent::SessionEnded { why } => (
+            ClientEvent::SessionEnded { why, replaced: true } => (
+                "session-ended",
+                format!(
+                    "{why}. Messages go there from now on; this client is offline. What waits to \
+                     be sent stays in this profile until `telegraph login`"
+                ),
+            ),
+            ClientEvent::SessionEnded { why, replaced: false } => (
                 "session-ended",
                 format!(
                     "{why}. With people already known messages go on; for a new session: Ctrl-C, \
@@ -233,6 +288,9 @@ impl Chat {
                     "no manager can be reached ({why}). With people already known messages go on"
                 ),
             ),
+            ClientEvent::FewCompared { .. } => {
+                ("few-compared", output::few_compared(event).unwrap_or_default())
+            }
             ClientEvent::ManagersBack => ("managers-back", "managers are back".to_owned()),
         };
         if self.settings.json {
@@ -246,24 +304,27 @@ impl Chat {
     /// Does what was typed. What fails is told, and ends nothing.
     async fn obey(&mut self, typed: &str) -> Result<std::ops::ControlFlow<()>, ClientError> {
         use std::ops::ControlFlow::{Break, Continue};
-        match Line::parse(typed, self.partner.is_some()) {
+        let messenger = self.client.messenger().await?;
+        let knows =
+            |name: &str| Username::parse(name).is_ok_and(|username| messenger.knows(&username));
+        match Line::parse(typed, self.partner.who().is_some(), knows) {
             Line::Nothing => {}
             Line::Quit => return Ok(Break(())),
             Line::Help => output::note(HELP),
             Line::Peers => self.list_peers().await,
             Line::Talk(None) => {
-                self.partner = None;
+                self.partner.choose(None);
                 output::note("  to nobody in particular: NAME TEXT");
             }
             Line::Talk(Some(name)) => match Username::parse(name) {
                 Ok(partner) => {
                     output::note(&format!("  to {partner}; /to alone ends that"));
-                    self.partner = Some(partner);
+                    self.partner.choose(Some(partner));
                 }
                 Err(error) => output::note(&format!("  {error}")),
             },
             Line::Say(text) => {
-                if let Some(partner) = self.partner.clone() {
+                if let Some(partner) = self.partner.who().cloned() {
                     self.say(&partner, text).await;
                 }
             }
@@ -276,8 +337,12 @@ impl Chat {
         Ok(Continue(()))
     }
 
-    async fn say(&self, to: &Username, text: &str) {
-        match self.client.send(to, text).await {
+    async fn say(&mut self, to: &Username, text: &str) {
+        let taken = self.client.send(to, text).await;
+        if taken.is_ok() {
+            self.partner.follow(to);
+        }
+        match taken {
             Ok(id) if self.settings.json => {
                 let event = serde_json::json!({
                     "event": "accepted", "message_id": id.to_string(), "to": to.to_string(),

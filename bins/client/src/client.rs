@@ -85,6 +85,8 @@ impl Client {
         let find = options::discovery(&settings, profile.managers_file())?;
         let managers = ManagerClient::new(&trust, find, options.deadline)
             .map_err(options::OptionsError::from)?;
+        let listed = u32::try_from(settings.managers.len()).unwrap_or(u32::MAX);
+        managers.expect_voters(settings.voters.max(listed));
         let state = State { settings, account: None, messenger: None, online: None };
         let (events, state) = (Events::new(), Mutex::new(state));
         Ok(Self { inner: Arc::new(Inner { options, profile, managers, events, state }) })
@@ -175,7 +177,15 @@ impl Client {
     }
 
     async fn state(&self) -> MutexGuard<'_, State> {
-        self.inner.state.lock().await
+        let mut state = self.inner.state.lock().await;
+        if state.online.as_ref().is_some_and(Online::was_replaced) {
+            // It shut its messenger down by itself, and has told so once it is stopped.
+            if let Some(online) = state.online.take() {
+                online.stop().await;
+            }
+            state.messenger = None;
+        }
+        state
     }
 }
 

@@ -1,20 +1,23 @@
 //! The managers as the messenger's address book: verified, compared at first contact, cached.
 
 use crate::{
+    event::{ClientEvent, Events},
     managers::{ManagerClient, error::ManagerError},
     person::{Distrust, Person},
+    profile::Profile,
 };
 use futures_util::future::BoxFuture;
 use peer_messaging::{Contact, Directory, DirectoryError};
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
     time::Duration,
 };
 use telegraph_proto::{
     account::{AccountId, Username},
     rest,
 };
+use tokio::time::timeout;
 
 /// Most people kept in memory; beyond that, everybody is asked for again.
 const MAX_CACHED: usize = 4096;
@@ -22,18 +25,25 @@ const MAX_CACHED: usize = 4096;
 const AGREEMENT_ROUNDS: usize = 5;
 /// Between two such rounds.
 const AGREEMENT_PAUSE: Duration = Duration::from_millis(200);
+/// How long managers are asked about somebody who is known already. Meanwhile nothing is tried,
+/// even if the person knocks: without managers, that is what leads to them.
+const KNOWN_PATIENCE: Duration = Duration::from_secs(3);
 
 /// Looks people up, and believes only what they signed themselves.
 ///
 /// - The first time in a process that somebody is asked for, `k + 1` of the `2k + 1` managers have
-///   to name the same key, so that one bad manager cannot introduce a stranger. When fewer can be
-///   reached, all that can be reached have to agree, and that is logged.
+///   to name the same key, so that one bad manager cannot introduce a stranger. How many there are
+///   is the most that anybody ever said. When fewer can be reached, all that can be reached have to
+///   agree, and the person is told ([`ClientEvent::FewCompared`]).
 /// - When no manager answers, what was learnt before still serves: it is signed, and TLS checks the
 ///   key at the address (bounded-stale reads).
 #[derive(Debug, Clone)]
 pub(crate) struct AddressBook {
     managers: ManagerClient,
     cluster_id: [u8; 16],
+    events: Events,
+    /// Not held: a messenger that is still ending must not keep the profile from others.
+    profile: Weak<Profile>,
     cache: Arc<Mutex<HashMap<Username, Person>>>,
 }
 
@@ -52,8 +62,15 @@ pub(crate) enum LookupError {
 }
 
 impl AddressBook {
-    pub(crate) fn new(managers: ManagerClient, cluster_id: [u8; 16]) -> Self {
-        Self { managers, cluster_id, cache: Arc::default() }
+    /// An empty book. What is to be told goes to `events`, what is to be remembered to `profile`.
+    pub(crate) fn new(
+        managers: ManagerClient,
+        cluster_id: [u8; 16],
+        events: Events,
+        profile: &Arc<Profile>,
+    ) -> Self {
+        let profile = Arc::downgrade(profile);
+        Self { managers, cluster_id, events, profile, cache: Arc::default() }
     }
 
     /// Who has this name, and where.
@@ -61,7 +78,10 @@ impl AddressBook {
         let known = self.cache().get(username).cloned();
         let found = match &known {
             None => self.first_contact(username).await,
-            Some(_) => self.ask(username).await,
+            Some(_) => match timeout(KNOWN_PATIENCE, self.ask(username)).await {
+                Ok(found) => found,
+                Err(_) => Err(LookupError::Managers(ManagerError::Unavailable("too late".into()))),
+            },
         };
         match (found, known) {
             (Ok(person), _) => Ok(self.keep(person)),
@@ -134,24 +154,27 @@ impl AddressBook {
     /// Asks until enough managers say the same.
     async fn first_contact(&self, username: &Username) -> Result<Person, LookupError> {
         // Also learns the other managers' addresses, which the comparison needs.
-        let cluster = self.managers.cluster().await.map_err(LookupError::Managers)?;
-        let wanted = usize::try_from(cluster.voters / 2 + 1).unwrap_or(usize::MAX);
+        self.managers.cluster().await.map_err(LookupError::Managers)?;
         for round in 0..AGREEMENT_ROUNDS {
             if round > 0 {
                 tokio::time::sleep(AGREEMENT_PAUSE).await;
             }
-            let answers = self.managers.user_from_several(username, wanted).await;
+            let answers = self.managers.user_from_several(username).await;
+            let (compared, wanted) = (answers.len(), self.managers.majority());
             if answers.is_empty() {
                 // Nobody reachable within one attempt each: the patient way tells why.
                 return self.ask(username).await;
             }
-            if answers.len() < wanted {
-                let reached = answers.len();
-                tracing::warn!(%username, reached, wanted, "too few managers to compare answers");
-            }
             let judged = answers.into_iter().map(|answer| self.judge(username, answer));
             match agreement(username, judged) {
-                Ok(person) => return Ok(person),
+                Ok(person) => {
+                    self.remember_voters().await;
+                    if compared < wanted {
+                        let username = username.clone();
+                        self.events.send(ClientEvent::FewCompared { username, compared, wanted });
+                    }
+                    return Ok(person);
+                }
                 // Managers may not have applied a registration of just now.
                 Err(Mixed::Behind) => {}
                 Err(Mixed::Unknown) if round == 0 => {}
@@ -160,6 +183,16 @@ impl AddressBook {
             }
         }
         Err(LookupError::Unknown(username.to_string()))
+    }
+
+    /// For the next start, which may find one manager only. A failure costs no more than that.
+    async fn remember_voters(&self) {
+        let Some(profile) = self.profile.upgrade() else { return };
+        let voters = self.managers.voters();
+        let kept = tokio::task::spawn_blocking(move || profile.remember_voters(voters)).await;
+        if let Ok(Err(error)) = kept {
+            tracing::warn!(%error, "the size of the cluster was not kept");
+        }
     }
 
     /// Keeps the newer of two: managers may answer from states of different age.

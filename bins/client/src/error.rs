@@ -87,7 +87,8 @@ impl From<KeepError> for ClientError {
 pub(crate) const ERROR: u8 = 1;
 /// Wrong usage.
 pub(crate) const USAGE: u8 = 2;
-const NOT_FOUND: u8 = 4;
+/// Nobody and nothing of that name.
+pub(crate) const NOT_FOUND: u8 = 4;
 const CONFLICT: u8 = 5;
 const AUTHENTICATION: u8 = 6;
 const UNAVAILABLE: u8 = 69;

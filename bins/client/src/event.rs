@@ -1,5 +1,6 @@
 //! What a client tells whoever runs it, besides messages.
 
+use telegraph_proto::account::Username;
 use tokio::sync::broadcast;
 
 /// Events kept for a slow listener; they are rare, and a lagging listener loses the oldest.
@@ -10,10 +11,23 @@ const CAPACITY: usize = 64;
 #[non_exhaustive]
 pub enum ClientEvent {
     /// The session is over; the text says why. Messages still go to and come from people whose
-    /// addresses are known, until the next login.
+    /// addresses are known, until the next login; but not when it was replaced.
     SessionEnded {
         /// For the person.
         why: String,
+        /// True when the person logged in on another device: this client has gone offline, so that
+        /// messages go there.
+        replaced: bool,
+    },
+    /// Somebody was met for the first time, and fewer managers than should be could be asked who
+    /// it is. Those that were asked agree.
+    FewCompared {
+        /// Who was met.
+        username: Username,
+        /// Managers that were asked.
+        compared: usize,
+        /// Managers that should have been.
+        wanted: usize,
     },
     /// No manager can be reached. Messages still go to and come from people whose addresses are
     /// known.

@@ -61,6 +61,8 @@ struct State {
     /// The preferred one first.
     links: Vec<Arc<Link>>,
     cluster: Option<rest::Cluster>,
+    /// The most voters the cluster was ever said to have.
+    voters: u32,
     token: Option<Secret>,
 }
 
@@ -84,6 +86,24 @@ impl ManagerClient {
         self.learn(&cluster);
         self.inner.search.remember(self.addresses()).await;
         Ok(cluster)
+    }
+
+    /// The cluster has at least so many voters, as far as is known. Only rises: a single manager
+    /// that claims to be alone must not be compared with nobody. More than 64 are not believed.
+    pub fn expect_voters(&self, at_least: u32) {
+        let mut state = self.state();
+        state.voters = state.voters.max(at_least.min(MAX_LINKS as u32));
+    }
+
+    /// The most voters that the cluster was ever said to have; 0: nobody has said anything.
+    pub fn voters(&self) -> u32 {
+        self.state().voters
+    }
+
+    /// How many managers have to say the same, so that one of them is honest while no more than a
+    /// minority is not: `k + 1` of `2k + 1`.
+    pub fn majority(&self) -> usize {
+        usize::try_from(self.voters() / 2 + 1).unwrap_or(usize::MAX)
     }
 
     /// Attaches a session's token to every request from here on; `None`: to none.
@@ -128,21 +148,23 @@ impl ManagerClient {
         self.call(self.own(Self::get(&["accounts", &account.to_string()]))).await
     }
 
-    /// `GET /users/{username}` of up to `wanted` different managers, one answer each, for whoever
+    /// `GET /users/{username}` of a majority of different managers, one answer each, for whoever
     /// does not want to rely on a single one. Managers that do not answer are passed over; managers
-    /// are told apart by the node id they claim.
+    /// are told apart by the node id they claim. Each manager asked may raise what a majority is.
     pub async fn user_from_several(
         &self,
         username: &Username,
-        wanted: usize,
     ) -> Vec<Result<rest::Peer, ManagerError>> {
         let call = self.own(Self::get(&["users", username.as_str()]));
         let mut answers = Vec::new();
         let mut asked = Vec::new();
-        for link in self.links() {
-            if answers.len() >= wanted {
-                break;
-            }
+        let mut tried: Vec<Arc<Link>> = Vec::new();
+        // Whoever is asked may name managers that were not known before.
+        while answers.len() < self.majority() {
+            let links = self.links();
+            let is_new = |link: &&Arc<Link>| !tried.iter().any(|known| Arc::ptr_eq(known, *link));
+            let Some(link) = links.iter().find(is_new).cloned() else { break };
+            tried.push(link.clone());
             let Some(node) = self.identify(&link).await else { continue };
             if asked.contains(&node) {
                 continue;
@@ -300,6 +322,7 @@ impl ManagerClient {
     /// Remembers what a cluster said of itself.
     fn learn(&self, cluster: &rest::Cluster) {
         self.state().cluster = Some(cluster.clone());
+        self.expect_voters(cluster.voters);
         self.add(&cluster.managers);
     }
 
@@ -326,6 +349,8 @@ impl ManagerClient {
         }
         let cluster: rest::Cluster =
             link.attempt(&Self::get(&["cluster"]), LOOKUP_PATIENCE).await.ok()?;
+        self.expect_voters(cluster.voters);
+        self.add(&cluster.managers);
         Some(*link.node_id.get_or_init(|| cluster.node_id))
     }
 

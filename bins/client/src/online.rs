@@ -1,8 +1,9 @@
 //! Being online: an address others can reach, announced to managers and people, kept by heartbeats.
 
 use crate::{
-    account::Account,
+    account::{Account, KeepError},
     directory::AddressBook,
+    error::ClientError,
     event::{ClientEvent, Events},
     managers::{ManagerClient, error::ManagerError},
 };
@@ -37,12 +38,15 @@ const SIGNING_ATTEMPTS: usize = 3;
 /// The lease and the announced address of one messenger.
 ///
 /// - The task ends with [`Online::stop`], or by itself when the session is over; the messenger goes
-///   on either way, for what is signed and pinned needs no manager.
+///   on either way, for what is signed and pinned needs no manager. Only when a newer login has
+///   replaced the session the messenger ends with it: what it took, the person would not see on
+///   the device they use now.
 #[derive(Debug)]
 pub(crate) struct Online {
     /// What others are told.
     pub(crate) advertised: SocketAddr,
     stop: CancellationToken,
+    replaced: CancellationToken,
     task: JoinHandle<()>,
 }
 
@@ -60,27 +64,33 @@ pub(crate) struct Lease {
 impl Online {
     /// Announces the address and starts the heartbeats. Without a manager it is announced to people
     /// alone, and to the managers as soon as one can be reached. Fails with
-    /// [`ManagerError::SessionEnded`] when the session is over.
-    pub(crate) async fn start(lease: Lease) -> Result<Self, ManagerError> {
+    /// [`ManagerError::SessionEnded`] when the session is over, and when the number of the
+    /// announcement cannot be kept.
+    pub(crate) async fn start(lease: Lease) -> Result<Self, ClientError> {
         let advertised = lease.advertised;
+        let replaced = CancellationToken::new();
         let mut keeper = Keeper {
-            statement: lease.account.sign_address(&[advertised]),
+            statement: lease.account.sign_address(&[advertised])?,
+            replaced: replaced.clone(),
             published: false,
             reachable: true,
             lease,
         };
         keeper.lease.messenger.announce(keeper.statement.clone());
         match tokio::time::timeout(START_PATIENCE, keeper.publish()).await {
-            Ok(Err(error @ (ManagerError::SessionEnded(_) | ManagerError::Forbidden(_)))) => {
-                return Err(error);
-            }
-            Ok(Err(error)) => keeper.lost(&error),
+            Ok(Err(Unkept::Managers(error))) if !is_final(&error) => keeper.lost(&error),
+            Ok(Err(error)) => return Err(error.into()),
             Err(_) => keeper.lost(&ManagerError::Unavailable("no answer in time".into())),
             Ok(Ok(())) => {}
         }
         let stop = CancellationToken::new();
         let task = tokio::spawn(keeper.run(stop.clone()));
-        Ok(Self { advertised, stop, task })
+        Ok(Self { advertised, stop, replaced, task })
+    }
+
+    /// True once the session gave way to one of another device and the messenger is shut down.
+    pub(crate) fn was_replaced(&self) -> bool {
+        self.replaced.is_cancelled()
     }
 
     /// Ends the heartbeats; the lease runs out by itself.
@@ -97,6 +107,14 @@ struct Keeper {
     statement: SignedStatement,
     published: bool,
     reachable: bool,
+    replaced: CancellationToken,
+}
+
+/// Why the lease is not kept.
+enum Unkept {
+    Managers(ManagerError),
+    /// No new number for a statement.
+    Number(KeepError),
 }
 
 impl Keeper {
@@ -119,23 +137,36 @@ impl Keeper {
                     interval = wished.clamp(MIN_INTERVAL, MAX_INTERVAL);
                     self.greet(answer);
                 }
-                Err(ManagerError::SessionEnded(why)) => {
-                    let Lease { account, managers, .. } = &self.lease;
-                    if let Err(error) = account.set_token(managers, None) {
-                        tracing::warn!(%error, "the end of the session was not kept");
-                    }
-                    self.lease.events.send(ClientEvent::SessionEnded { why });
-                    return;
+                Err(Unkept::Managers(error @ ManagerError::SessionEnded(_))) => {
+                    return self.end(&error).await;
                 }
-                Err(error) => {
+                Err(Unkept::Managers(error)) => {
                     self.lost(&error);
+                    interval = FIRST_INTERVAL;
+                }
+                Err(Unkept::Number(error)) => {
+                    tracing::error!(%error, "no new address can be signed");
                     interval = FIRST_INTERVAL;
                 }
             }
         }
     }
 
-    async fn beat(&mut self) -> Result<Heartbeat, ManagerError> {
+    /// The session is over.
+    async fn end(&self, why: &ManagerError) {
+        let Lease { account, managers, messenger, events, .. } = &self.lease;
+        if let Err(error) = account.set_token(managers, None) {
+            tracing::warn!(%error, "the end of the session was not kept");
+        }
+        let replaced = why.is_replaced();
+        if replaced {
+            messenger.shutdown().await;
+            self.replaced.cancel();
+        }
+        events.send(ClientEvent::SessionEnded { why: why.to_string(), replaced });
+    }
+
+    async fn beat(&mut self) -> Result<Heartbeat, Unkept> {
         if !self.published {
             self.publish().await?;
         }
@@ -144,7 +175,7 @@ impl Keeper {
             username: self.lease.account.username.to_string(),
             watch: watch.iter().take(MAX_WATCHED).map(Username::to_string).collect(),
         };
-        self.lease.managers.heartbeat(&request).await
+        Ok(self.lease.managers.heartbeat(&request).await?)
     }
 
     /// Tells the messenger whom it is worth trying.
@@ -158,7 +189,7 @@ impl Keeper {
     }
 
     /// Announces the address to the managers; signs anew when its number was used meanwhile.
-    async fn publish(&mut self) -> Result<(), ManagerError> {
+    async fn publish(&mut self) -> Result<(), Unkept> {
         let Lease { account, managers, advertised, .. } = &self.lease;
         let mut last = None;
         for _ in 0..SIGNING_ATTEMPTS {
@@ -179,14 +210,14 @@ impl Keeper {
                         return Ok(());
                     }
                     account.raise_sequence(own.sequence);
-                    self.statement = account.sign_address(&[*advertised]);
+                    self.statement = account.sign_address(&[*advertised])?;
                     self.lease.messenger.announce(self.statement.clone());
                     last = Some(error);
                 }
-                Err(error) => return Err(error),
+                Err(error) => return Err(error.into()),
             }
         }
-        Err(last.unwrap_or(ManagerError::OutcomeUnknown))
+        Err(last.unwrap_or(ManagerError::OutcomeUnknown).into())
     }
 
     fn lost(&mut self, error: &ManagerError) {
@@ -201,6 +232,32 @@ impl Keeper {
             self.lease.events.send(ClientEvent::ManagersBack);
         }
     }
+}
+
+impl From<ManagerError> for Unkept {
+    fn from(error: ManagerError) -> Self {
+        Self::Managers(error)
+    }
+}
+
+impl From<KeepError> for Unkept {
+    fn from(error: KeepError) -> Self {
+        Self::Number(error)
+    }
+}
+
+impl From<Unkept> for ClientError {
+    fn from(error: Unkept) -> Self {
+        match error {
+            Unkept::Managers(error) => error.into(),
+            Unkept::Number(error) => error.into(),
+        }
+    }
+}
+
+/// True when another try would be refused like this one.
+fn is_final(error: &ManagerError) -> bool {
+    matches!(error, ManagerError::SessionEnded(_) | ManagerError::Forbidden(_))
 }
 
 /// What to tell others: `advertise` if given; else where the messenger listens; and when that is

@@ -3,6 +3,7 @@
 use crate::{
     client::WhoAmI,
     escape::for_terminal,
+    event::ClientEvent,
     request::{Answer, Sent},
     row::{MessageRow, PeerRow, SessionRow},
     time::{clock, date_and_clock},
@@ -130,6 +131,15 @@ fn sent(report: &Sent) -> String {
         ("read", None) => format!("read by {to}"),
         (other, None) => other.into(),
     }
+}
+
+/// Says that fewer managers than should be could be asked who somebody is; `None` of other events.
+pub(crate) fn few_compared(event: &ClientEvent) -> Option<String> {
+    let ClientEvent::FewCompared { username, compared, wanted } = event else { return None };
+    Some(format!(
+        "who {username} is was asked of {compared} of the {wanted} managers that should agree on \
+         it: if that is a bad one, it can have named a stranger"
+    ))
 }
 
 #[cfg(test)]

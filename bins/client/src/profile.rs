@@ -14,6 +14,7 @@ use std::{
     io,
     os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
+    sync::{Mutex, PoisonError},
 };
 
 /// The directory's own access, and that of everything in it.
@@ -59,6 +60,8 @@ pub enum ProfileError {
 #[derive(Debug)]
 pub struct Profile {
     directory: PathBuf,
+    /// Whoever replaces settings holds it.
+    settings: Mutex<()>,
     _lock: File,
 }
 
@@ -83,7 +86,7 @@ impl Profile {
             .open(&path)
             .map_err(|source| ProfileError::Io { doing: "open", path: path.clone(), source })?;
         match lock.try_lock() {
-            Ok(()) => Ok(Self { directory, _lock: lock }),
+            Ok(()) => Ok(Self { directory, settings: Mutex::default(), _lock: lock }),
             Err(TryLockError::WouldBlock) => Err(ProfileError::InUse(directory)),
             Err(TryLockError::Error(source)) => {
                 Err(ProfileError::Io { doing: "lock", path, source })
@@ -121,7 +124,24 @@ impl Profile {
 
     /// Keeps the settings.
     pub fn save_settings(&self, settings: &Settings) -> Result<(), ProfileError> {
+        let _one = self.settings.lock().unwrap_or_else(PoisonError::into_inner);
         self.write("profile.toml", settings.to_toml()?.as_bytes())
+    }
+
+    /// Remembers that the cluster has so many voters, unless it was known to have more.
+    pub(crate) fn remember_voters(&self, voters: u32) -> Result<(), ProfileError> {
+        let _one = self.settings.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut settings = self.settings()?;
+        if settings.voters >= voters {
+            return Ok(());
+        }
+        settings.voters = voters;
+        self.write("profile.toml", settings.to_toml()?.as_bytes())
+    }
+
+    /// True when there was ever a person in `directory`. Makes nothing.
+    pub(crate) fn exists(directory: &Path) -> bool {
+        directory.join("profile.toml").exists()
     }
 
     /// The authority's certificates, if this profile was given them.

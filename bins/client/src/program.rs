@@ -9,7 +9,7 @@ use crate::{
     options::Options,
     output,
     password::Password,
-    profile::ProfileError,
+    profile::{Profile, ProfileError},
     request::{Answer, Goal, Request, perform},
     telemetry,
     trust::{Trust, TrustError},
@@ -111,6 +111,9 @@ async fn login(global: &Global, options: Options, username: Option<&str>) -> Res
 /// A command that can be done here, or by the process that holds the profile.
 async fn ask(global: &Global, options: Options, command: Command) -> Result<u8, Failure> {
     let directory = options.profile.clone();
+    if matches!(command, Command::Whoami) && !Profile::exists(&directory) {
+        return Err(nobody_here());
+    }
     let (answer, json) = match take(global, options).await {
         Ok(client) => {
             let request = request(global, command)?;
@@ -134,8 +137,13 @@ async fn ask(global: &Global, options: Options, command: Command) -> Result<u8, 
 /// Does a command without a `telegraph run`: unlocks, and goes online when it is to send.
 async fn alone(global: &Global, client: &Client, request: Request) -> Result<Answer, Failure> {
     let failure = |error: ClientError| Failure::from(&error);
+    if matches!(request, Request::Whoami) {
+        let who = client.whoami().await.map_err(failure)?;
+        who.username.ok_or_else(nobody_here)?;
+    }
     let old = match &request {
-        Request::Whoami => None,
+        // Without a password it tells what lies open.
+        Request::Whoami if global.password_file.is_none() => None,
         Request::Passwd { old, .. } => Some(Password::new(&old.0)),
         Request::DeleteAccount { password } => Some(Password::new(&password.0)),
         _ => Some(Ok(password(global)?)),
@@ -148,8 +156,18 @@ async fn alone(global: &Global, client: &Client, request: Request) -> Result<Ans
         let anywhere: SocketAddr = (Ipv4Addr::UNSPECIFIED, 0).into();
         client.go_online(anywhere, None).await.map_err(failure)?;
     }
+    if matches!(request, Request::Whoami) && global.password_file.is_some() {
+        // Opens the messages, to count what is pending.
+        client.messenger().await.map_err(failure)?;
+    }
+    let mut happenings = client.events();
     let answer = perform(client, request).await;
     client.go_offline().await.map_err(failure)?;
+    while let Ok(event) = happenings.try_recv() {
+        if let Some(text) = output::few_compared(&event) {
+            output::note(&text);
+        }
+    }
     answer.map_err(failure)
 }
 
@@ -276,6 +294,11 @@ fn print(global: &Global, answer: &Answer) -> Result<(), Failure> {
 
 fn not_printed(error: &io::Error) -> Failure {
     Failure { exit_code: error::ERROR, message: format!("stdout: {error}") }
+}
+
+fn nobody_here() -> Failure {
+    let message = "no account here: register or log in first".to_owned();
+    Failure { exit_code: error::NOT_FOUND, message }
 }
 
 fn usage(message: String) -> Failure {

@@ -6,7 +6,7 @@ use crate::{
     directory::DirectoryError,
     envelope::MAX_TEXT_BYTES,
     event::Event,
-    message::{Direction, Message, MessageId, Stage},
+    message::{Correspondent, Direction, Message, MessageId, Stage},
     messenger::{
         Messenger,
         error::{ComposeError, MessengerError},
@@ -92,6 +92,22 @@ impl Messenger {
         let office = &self.inner.office;
         let stage = office.store.read(move |view| view.stage(&id)).await?;
         Ok(office.stage_now(&id, stage.ok_or(MessengerError::UnknownMessage)?))
+    }
+
+    /// To whom a message of ours goes. Fails with [`MessengerError::UnknownMessage`].
+    pub async fn recipient_of(&self, id: MessageId) -> Result<Correspondent, MessengerError> {
+        let message = self
+            .inner
+            .office
+            .store
+            .read(move |view| view.own_row(&id)?.map(|row| view.message(row)).transpose());
+        Ok(message.await?.ok_or(MessengerError::UnknownMessage)?.with)
+    }
+
+    /// True for somebody who was met here before, so that nobody has to be asked who that is.
+    pub fn knows(&self, who: &Username) -> bool {
+        let peer = self.inner.office.store.read_now(|view| view.peer_named(who));
+        matches!(peer, Ok(Some(_)))
     }
 
     /// The newest `limit` messages (10,000 at most), oldest first: with one person, or with

@@ -2,8 +2,9 @@
 
 /// What `/help` shows.
 pub(crate) const HELP: &str = "  \
-  NAME TEXT    sends TEXT to NAME
-  /to NAME     every line goes to NAME from now on
+  NAME TEXT    sends TEXT to NAME, whom you know or begin with
+  TEXT         goes to whom you wrote to, or heard from, last
+  /to NAME     TEXT goes to NAME from now on, whoever writes
   /to          ends that
   /peers       who is online
   /help        this
@@ -29,8 +30,10 @@ pub(crate) enum Line<'a> {
 }
 
 impl<'a> Line<'a> {
-    /// Reads a line. With a partner, all that is not a command is for the partner.
-    pub(crate) fn parse(typed: &'a str, has_partner: bool) -> Self {
+    /// Reads a line. With a partner, all that is not a command is for the partner, unless it begins
+    /// with a name that `knows` says is known here: a word that is none must not be asked of
+    /// managers, who would read along.
+    pub(crate) fn parse(typed: &'a str, has_partner: bool, knows: impl Fn(&str) -> bool) -> Self {
         let typed = typed.trim();
         if typed.is_empty() {
             return Self::Nothing;
@@ -51,8 +54,9 @@ impl<'a> Line<'a> {
             };
         }
         match split(typed) {
+            (name, Some(text)) if !has_partner || knows(name) => Self::SayTo(name, text),
             _ if has_partner => Self::Say(typed),
-            (name, Some(text)) => Self::SayTo(name, text),
+            (_, Some(_)) => Self::Unclear,
             (_, None) => Self::Unclear,
         }
     }
@@ -76,6 +80,8 @@ mod tests {
             ("  ", Line::Nothing, Line::Nothing),
             ("bob hello there", Line::SayTo("bob", "hello there"), Line::Say("bob hello there")),
             ("bob", Line::Unclear, Line::Say("bob")),
+            ("carol hi", Line::SayTo("carol", "hi"), Line::SayTo("carol", "hi")),
+            ("carol", Line::Unclear, Line::Say("carol")),
             ("/to bob", Line::Talk(Some("bob")), Line::Talk(Some("bob"))),
             ("/to", Line::Talk(None), Line::Talk(None)),
             ("/peers", Line::Peers, Line::Peers),
@@ -86,8 +92,9 @@ mod tests {
             ("bob /quit", Line::SayTo("bob", "/quit"), Line::Say("bob /quit")),
             ("ñandú ¿qué?", Line::SayTo("ñandú", "¿qué?"), Line::Say("ñandú ¿qué?")),
         ] {
-            assert_eq!(Line::parse(typed, false), alone, "{typed:?}");
-            assert_eq!(Line::parse(typed, true), with_partner, "{typed:?}");
+            let knows = |name: &str| name == "carol";
+            assert_eq!(Line::parse(typed, false, knows), alone, "{typed:?}");
+            assert_eq!(Line::parse(typed, true, knows), with_partner, "{typed:?}");
         }
     }
 }

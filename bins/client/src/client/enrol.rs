@@ -1,7 +1,7 @@
 //! Making an account, coming back to one, and the keys on the way.
 
 use crate::{
-    account::{Account, Parts, unix_ms},
+    account::{Account, KeepError, Parts, unix_ms},
     client::{Client, State, presence::close},
     error::ClientError,
     managers::error::ManagerError,
@@ -57,8 +57,8 @@ impl Client {
         // Everything is on disk before the first byte leaves: a lost answer costs no key.
         account.keep()?;
         state.settings.username = Some(username.clone());
-        self.keep_settings(&state)?;
-        match self.managers().register(&registration(&account, &derived)).await {
+        self.keep_settings(&mut state)?;
+        match self.managers().register(&registration(&account, &derived)?).await {
             Ok(()) => {}
             Err(
                 error @ (ManagerError::NameTaken(_)
@@ -111,7 +111,7 @@ impl Client {
         account.confirm()?;
         account.set_token(self.managers(), Some(token))?;
         state.settings.username = Some(username);
-        self.keep_settings(&state)?;
+        self.keep_settings(&mut state)?;
         state.account = Some(Arc::new(account));
         Ok(())
     }
@@ -271,7 +271,8 @@ impl Client {
     }
 
     /// Keeps the settings this client works with, and the authority it was given.
-    fn keep_settings(&self, state: &State) -> Result<(), ClientError> {
+    fn keep_settings(&self, state: &mut State) -> Result<(), ClientError> {
+        state.settings.voters = self.managers().voters();
         if let Some(Trust::Authority(pem)) = &self.options().trust {
             self.profile().save_authority(pem)?;
         }
@@ -316,7 +317,7 @@ fn own_key(
     Ok(key)
 }
 
-fn registration(account: &Account, derived: &Derived) -> RegisterRequest {
+fn registration(account: &Account, derived: &Derived) -> Result<RegisterRequest, KeepError> {
     let public: PublicKey = account.key.public_key();
     // Everybody sees what is signed, so it only names the sealed keys; they travel beside it.
     let sealed_keys = SealedKeys {
@@ -329,15 +330,15 @@ fn registration(account: &Account, derived: &Derived) -> RegisterRequest {
         sealed_keys_hash: sealed_keys_hash(&sealed_keys).into(),
         issued_unix_ms: unix_ms(),
     };
-    RegisterRequest {
+    Ok(RegisterRequest {
         username: account.username.to_string(),
         password: Secret(derived.auth.to_string()),
         public_key: Base64(public.as_bytes().to_vec()),
         sealed_by_password: Base64(sealed_keys.by_password),
         sealed_by_recovery_code: Base64(sealed_keys.by_recovery_code),
-        statement: Base64::statement(&account.sign(StatementKind::Register, &body)),
+        statement: Base64::statement(&account.sign(StatementKind::Register, &body)?),
         device_id: account.device_id.to_string(),
-    }
+    })
 }
 
 /// What fits the list of sessions: printable, and not too long.

@@ -54,7 +54,7 @@ impl Client {
             new_password: Secret(after.auth.to_string()),
             sealed_by_password: by_password.clone(),
             sealed_by_recovery_code: Base64(sealed_keys.by_recovery_code),
-            statement: Base64::statement(&account.sign(StatementKind::Password, &body)),
+            statement: Base64::statement(&account.sign(StatementKind::Password, &body)?),
         };
         match self.managers().change_password(&request).await {
             Ok(()) => {}
@@ -80,7 +80,7 @@ impl Client {
         let body = DeleteBody { username: account.username.to_string(), issued_unix_ms: unix_ms() };
         let request = DeleteRequest {
             password: Secret(derived.auth.to_string()),
-            statement: Base64::statement(&account.sign(StatementKind::Delete, &body)),
+            statement: Base64::statement(&account.sign(StatementKind::Delete, &body)?),
         };
         match self.managers().delete_account(&request).await {
             Ok(()) => {}

@@ -1,7 +1,7 @@
 //! Messages, there and back.
 
 use crate::{client::Client, error::ClientError, row};
-use peer_messaging::{Message, MessageId, Stage};
+use peer_messaging::{Correspondent, Message, MessageId, Stage};
 use std::time::Duration;
 use telegraph_proto::account::Username;
 
@@ -26,6 +26,12 @@ impl Client {
     ) -> Result<Stage, ClientError> {
         let messenger = self.messenger().await?;
         Ok(messenger.wait_for(id, stage, deadline).await?)
+    }
+
+    /// To whom a message of ours goes.
+    pub(crate) async fn recipient_of(&self, id: MessageId) -> Result<Correspondent, ClientError> {
+        let messenger = self.messenger().await?;
+        Ok(messenger.recipient_of(id).await?)
     }
 
     /// The newest `limit` messages, oldest first: with one person, or with everybody.

@@ -6,12 +6,20 @@ use crate::{
     directory::AddressBook,
     error::ClientError,
     online::{Lease, Online, advertised},
+    options,
+    profile::settings::Settings,
 };
 use peer_messaging::{Messenger, MessengerConfig, Store};
+use raft_core_discovery::Discovery;
 use std::{
     net::{Ipv4Addr, SocketAddr},
     sync::Arc,
+    time::Duration,
 };
+
+/// How long names of managers are resolved when going online; without an answer in that time this
+/// machine's own address is guessed.
+const ADDRESS_PATIENCE: Duration = Duration::from_secs(2);
 
 impl Client {
     /// Opens a door for other people's messages at `listen`, announces it (as `advertise`, if that
@@ -32,7 +40,7 @@ impl Client {
         }
         close(&mut state).await?;
         let (messenger, book) = self.bind(&account, listen).await?;
-        let manager = self.manager_address().await;
+        let manager = self.manager_address(&state.settings).await;
         let lease = Lease {
             advertised: advertised(messenger.local_addr(), advertise, manager),
             account,
@@ -50,7 +58,7 @@ impl Client {
             }
             Err(error) => {
                 messenger.shutdown().await;
-                Err(error.into())
+                Err(error)
             }
         }
     }
@@ -91,7 +99,12 @@ impl Client {
         account: &Arc<Account>,
         listen: SocketAddr,
     ) -> Result<(Messenger, AddressBook), ClientError> {
-        let book = AddressBook::new(self.managers().clone(), account.cluster_id);
+        let book = AddressBook::new(
+            self.managers().clone(),
+            account.cluster_id,
+            self.inner.events.clone(),
+            self.profile(),
+        );
         let path = self.profile().store_file();
         let key = account.data_key();
         // Opening may repair a store that was not closed: off the async threads.
@@ -115,14 +128,30 @@ impl Client {
         Ok((messenger, book))
     }
 
-    /// Where the preferred manager is, to learn which of this machine's addresses leads there.
-    async fn manager_address(&self) -> Option<SocketAddr> {
-        let first = self.managers().addresses().into_iter().next();
-        let address = match first {
-            Some(address) => address,
-            None => self.managers().cluster().await.ok()?.managers.into_iter().next()?,
+    /// Where a manager is believed to be, to learn which of this machine's addresses leads there.
+    /// Nobody is asked for it: people already known are reached without managers, too.
+    async fn manager_address(&self, settings: &Settings) -> Option<SocketAddr> {
+        let find = async {
+            let mut believed = self.managers().addresses();
+            if believed.is_empty() {
+                let cache = self.profile().managers_file();
+                let find = options::discovery(settings, cache).ok()?;
+                let found = Discovery { sweep: None, ..find }.find().await;
+                believed.extend(found.into_iter().map(|candidate| candidate.address));
+            }
+            if let Some(address) = believed.iter().find_map(|address| address.parse().ok()) {
+                return Some(address);
+            }
+            for address in believed {
+                if let Ok(mut found) = tokio::net::lookup_host(address).await
+                    && let Some(first) = found.next()
+                {
+                    return Some(first);
+                }
+            }
+            None
         };
-        tokio::net::lookup_host(address).await.ok()?.next()
+        tokio::time::timeout(ADDRESS_PATIENCE, find).await.ok().flatten()
     }
 }
 

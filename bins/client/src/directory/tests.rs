@@ -89,7 +89,10 @@ fn a_manager_that_lags_behind_is_asked_again_and_is_no_disagreement() {
 fn book() -> AddressBook {
     let trust = crate::trust::Trust::Fingerprint([1; 32]);
     let find = raft_core_discovery::Discovery::fixed(["127.0.0.1:1"]);
-    AddressBook::new(ManagerClient::new(&trust, find, Duration::ZERO).unwrap(), CLUSTER)
+    let directory = tempfile::tempdir().unwrap();
+    let profile = Arc::new(Profile::open(directory.path()).unwrap());
+    let managers = ManagerClient::new(&trust, find, Duration::ZERO).unwrap();
+    AddressBook::new(managers, CLUSTER, Events::new(), &profile)
 }
 
 #[test]

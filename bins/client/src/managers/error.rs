@@ -71,6 +71,16 @@ pub enum ManagerError {
     Malformed(String),
 }
 
+/// What managers say of a session that gave way to one of another device.
+const REPLACED: &str = "replaced by a newer login";
+
+impl ManagerError {
+    /// True when the session is over because the person went on with another device.
+    pub fn is_replaced(&self) -> bool {
+        matches!(self, Self::SessionEnded(why) if why.contains(REPLACED))
+    }
+}
+
 /// What to do after one attempt failed.
 #[derive(Debug)]
 pub(crate) enum Setback {

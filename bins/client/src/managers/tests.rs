@@ -48,6 +48,8 @@ impl Authority {
 #[derive(Clone)]
 enum Does {
     Answers(u16, &'static str),
+    /// Says this of the cluster, and that of everything else.
+    Says(String, String),
     /// Takes the request and hangs up.
     HangsUp,
 }
@@ -78,7 +80,12 @@ async fn manager(authority: &Authority, does: Does) -> Scripted {
                 }
                 *kept.lock().unwrap() = String::from_utf8_lossy(&request[..length]).into_owned();
                 counter.fetch_add(1, Ordering::SeqCst);
-                let Does::Answers(status, body) = does else { return };
+                let (status, body) = match does {
+                    Does::Answers(status, body) => (status, body.to_owned()),
+                    Does::Says(body, _) if request.starts_with(b"GET /cluster ") => (200, body),
+                    Does::Says(_, body) => (200, body),
+                    Does::HangsUp => return,
+                };
                 let head = format!("HTTP/1.1 {status} X\r\ncontent-length: {}\r\n", body.len());
                 let reply = format!("{head}connection: close\r\n\r\n{body}");
                 let _ = stream.write_all(reply.as_bytes()).await;
@@ -145,6 +152,62 @@ async fn a_lost_answer_is_asked_for_again_only_when_that_does_no_harm() {
     assert_eq!(good.requests.load(Ordering::SeqCst), 0);
     careful.reconnect(&alice(), LOOPBACK, &reconnect_request()).await.unwrap();
     assert_eq!(good.requests.load(Ordering::SeqCst), 1);
+}
+
+/// A manager that says it is `node_id` of `voters`, and that `others` are managers, too.
+async fn one_of(ca: &Authority, node_id: u64, voters: u32, others: &[&str]) -> Scripted {
+    let cluster = rest::Cluster {
+        cluster_id: "00".repeat(16),
+        node_id,
+        leader: 1,
+        voters,
+        managers: others.iter().map(|&other| other.to_owned()).collect(),
+        version: String::new(),
+    };
+    let peer = rest::Peer {
+        username: "alice".into(),
+        account_id: String::new(),
+        public_key: rest::Base64(Vec::new()),
+        register_statement: rest::Base64(Vec::new()),
+        ip: None,
+        port: None,
+        address_statement: None,
+        status: rest::Status::Offline,
+        last_seen: None,
+        term: 1,
+        index: 1,
+    };
+    let cluster = serde_json::json!({ "message": cluster, "status": 200 }).to_string();
+    let peer = serde_json::json!({ "message": peer, "status": 200 }).to_string();
+    manager(ca, Does::Says(cluster, peer)).await
+}
+
+#[tokio::test]
+async fn a_manager_that_makes_the_cluster_small_does_not_spare_itself_a_comparison() {
+    let ca = authority();
+    let third = one_of(&ca, 3, 3, &[]).await;
+    let honest = one_of(&ca, 2, 3, &[&third.address]).await;
+    let liar = one_of(&ca, 1, 1, &[]).await;
+    let listed = [liar.address.as_str(), &honest.address];
+    // Alone among those that are known, it would be believed.
+    let client = patient(&ca, &listed[..1]);
+    client.cluster().await.unwrap();
+    assert_eq!(client.user_from_several(&alice()).await.len(), 1);
+    // What the list and what earlier answers said weighs more than its word.
+    for remembered in [2, 3] {
+        let client = patient(&ca, &listed);
+        client.expect_voters(remembered);
+        assert_eq!(client.cluster().await.unwrap().voters, 1);
+        assert_eq!(client.user_from_several(&alice()).await.len(), 2);
+        assert_eq!((client.voters(), client.majority()), (3, 2));
+    }
+    // One that was asked names another, which is asked as well.
+    let client = patient(&ca, &listed);
+    client.expect_voters(5);
+    client.cluster().await.unwrap();
+    assert_eq!((client.majority(), client.user_from_several(&alice()).await.len()), (3, 3));
+    client.expect_voters(u32::MAX);
+    assert_eq!(client.voters(), 64, "one lie cannot ask for more than there can be");
 }
 
 #[tokio::test]

@@ -25,6 +25,9 @@ pub struct Settings {
     pub sweep: Option<String>,
     /// SHA-256 of the authority's certificate, for a profile that was not given the certificate.
     pub ca_fingerprint: Option<String>,
+    /// The most voters a manager ever claimed the cluster has; 0 before the first contact. A single
+    /// manager cannot talk this down.
+    pub voters: u32,
 }
 
 /// Why `profile.toml` cannot be used.
@@ -64,6 +67,8 @@ struct File {
     sweep: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     ca_fingerprint: Option<String>,
+    #[serde(default)]
+    voters: u32,
 }
 
 impl Settings {
@@ -79,6 +84,7 @@ impl Settings {
             dns: None,
             sweep: None,
             ca_fingerprint: None,
+            voters: 0,
         })
     }
 
@@ -97,6 +103,7 @@ impl Settings {
             dns: file.dns,
             sweep: file.sweep,
             ca_fingerprint: file.ca_fingerprint,
+            voters: file.voters,
         })
     }
 
@@ -110,6 +117,7 @@ impl Settings {
             dns: self.dns.clone(),
             sweep: self.sweep.clone(),
             ca_fingerprint: self.ca_fingerprint.clone(),
+            voters: self.voters,
         };
         toml::to_string(&file).map_err(|e| SettingsError::Syntax(e.to_string()))
     }
@@ -135,6 +143,7 @@ mod tests {
         settings.dns = Some("identity-manager:8000".into());
         settings.sweep = Some("10.0.0.0/28".into());
         settings.ca_fingerprint = Some("ab".repeat(32));
+        settings.voters = 5;
         assert_eq!(Settings::parse(settings.to_toml().unwrap().as_bytes()).unwrap(), settings);
     }
 

@@ -25,6 +25,9 @@ pub enum VaultError {
     /// Written by a newer program.
     #[error("it is of version {0}, this program reads {VERSION}")]
     Version(u32),
+    /// Every number a statement can have was used.
+    #[error("there is no number left for another statement")]
+    NoNumber,
     /// The system has no randomness, or the cipher refuses.
     #[error("the system gave no random bytes")]
     Random,
@@ -50,7 +53,7 @@ pub(crate) struct Vault {
     pub(crate) sealed_by_password: Base64,
     /// As registered.
     pub(crate) sealed_by_recovery_code: Base64,
-    /// Highest number of a statement this profile signed or saw.
+    /// No statement of this profile has a higher number: what is signed is reserved here first.
     pub(crate) sequence: u64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     token: Option<Base64>,

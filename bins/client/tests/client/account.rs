@@ -22,8 +22,11 @@ async fn a_new_machine_restores_the_account_and_the_old_one_is_told() {
     new.login(Some(&name("alice")), &password(PASSWORD)).await.unwrap();
     assert_eq!(account_id(&new).await, account_id(&old).await);
     let event = tokio::time::timeout(crate::harness::PATIENCE, told.recv()).await;
-    let ClientEvent::SessionEnded { why } = event.unwrap().unwrap() else { panic!("not told") };
+    let ClientEvent::SessionEnded { why, replaced: true } = event.unwrap().unwrap() else {
+        panic!("not told")
+    };
     assert!(!why.is_empty());
+    assert_eq!(old.address().await, None, "it has gone offline by itself");
     // What the new machine announces is taken: its numbers go on from the old one's.
     new.go_online(anywhere(), None).await.unwrap();
     let peers = new.peers().await.unwrap();

@@ -162,6 +162,14 @@ async fn two_people_chat_in_two_terminals_while_other_commands_go_through_the_so
         assert_eq!(code(&alice.does(&["login"])), 5, "the profile is in use");
         assert_eq!(code(&alice.does(&["send", "nobody", "x"])), 4);
 
+        // To whom a line without a name goes, is known from what was said before.
+        at_alice.types("how are you");
+        assert_eq!(at_bob.until("message")["text"], "how are you");
+        at_bob.types("fine, thanks");
+        assert_eq!(at_alice.until("message")["text"], "fine, thanks");
+        let stage = at_bob.until("stage");
+        assert_eq!(stage["to"], "alice", "{stage}");
+
         at_alice.types("/quit");
         assert_eq!(at_alice.ends(), Some(0));
         assert!(!alice.profile.join("control.sock").exists());
@@ -197,9 +205,17 @@ async fn failures_have_their_codes() {
     tokio::task::block_in_place(|| {
         let alice = person(&site, "alice");
         let nothing = alice.does(&["whoami"]);
+        assert_eq!(code(&nothing), 4, "{nothing:?}");
+        let said = String::from_utf8_lossy(&nothing.stderr);
+        assert!(said.contains("no account here"), "{said}");
+        assert!(!alice.profile.exists(), "asking makes nothing");
+        let nothing = alice.does(&["peers"]);
         assert_eq!(code(&nothing), 2, "nothing says whom to believe: {nothing:?}");
         assert_eq!(code(&alice.does(&["send"])), 2);
         alice.register("alice");
+        let who = json(&alice.does(&["whoami", "--json"]));
+        assert_eq!((&who["pending"], &who["username"]), (&0.into(), &"alice".into()));
+        assert!(who["account_id"].is_string(), "{who}");
         let other = person(&site, "other");
         let mut taken = other.command(&["register", "alice", "--manager", &other.manager]);
         assert_eq!(code(&taken.arg("--ca").arg(&other.ca).output().unwrap()), 5);
@@ -210,6 +226,7 @@ async fn failures_have_their_codes() {
         assert_eq!(code(&fine), 0, "a flag goes before its variable: {fine:?}");
         let alice = Person { password: wrong, ..alice };
         assert_eq!(code(&alice.does(&["peers"])), 6);
+        assert_eq!(code(&alice.does(&["whoami"])), 6);
         let carol = person(&site, "carol");
         let pin = site.fingerprint();
         let arguments =
@@ -259,5 +276,43 @@ async fn nonsense_on_the_control_socket_is_answered_and_does_no_harm() {
         }
         let who = json(&alice.does(&["whoami", "--json"]));
         assert_eq!(who["username"], "alice");
+    });
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_login_elsewhere_ends_a_running_client_with_the_code_of_authentication() {
+    let site = Site::new();
+    let _manager = site.manager().await;
+    tokio::task::block_in_place(|| {
+        let (here, there) = (person(&site, "here"), person(&site, "there"));
+        here.register("bob");
+        let mut running = here.run();
+        let mut login = there.command(&["login", "bob", "--manager", &there.manager]);
+        let login = login.arg("--ca").arg(&there.ca).output().unwrap();
+        assert_eq!(code(&login), 0, "{login:?}");
+        let told = running.until("session-ended");
+        assert!(told["detail"].as_str().unwrap().contains("newer login"), "{told}");
+        assert_eq!(running.ends(), Some(6));
+    });
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_end_of_the_input_is_told_and_ends_nothing() {
+    let site = Site::new();
+    let _manager = site.manager().await;
+    tokio::task::block_in_place(|| {
+        let alice = person(&site, "alice");
+        alice.register("alice");
+        let mut command = alice.command(&["run", "--listen", "127.0.0.1:0"]);
+        let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        let notes = BufReader::new(child.stderr.take().unwrap());
+        let (said, lines) = channel();
+        let mut running = Running { child, lines };
+        let told = notes.lines().map_while(Result::ok).any(|line| line.contains("input ended"));
+        assert!(told);
+        assert_eq!(running.child.try_wait().unwrap(), None, "it stays online");
+        drop(said);
+        let who = json(&alice.does(&["whoami", "--json"]));
+        assert!(who["address"].is_string(), "{who}");
     });
 }

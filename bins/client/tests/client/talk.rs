@@ -2,8 +2,11 @@
 
 use crate::harness::{PATIENCE, Site, anywhere, contains, name};
 use peer_messaging::{Direction, Message, MessageId, Stage};
-use std::time::Instant;
-use telegraph_client::{client::Client, error::ClientError};
+use std::{
+    net::TcpListener,
+    time::{Duration, Instant},
+};
+use telegraph_client::{client::Client, error::ClientError, event::ClientEvent, options::Options};
 
 const CANARY: &str = "the canary sings at dawn";
 
@@ -79,6 +82,85 @@ async fn messages_go_on_without_any_manager() {
     alice.go_online(anywhere(), None).await.unwrap();
     reaches(&alice, alice.send(&name("bob"), "four").await.unwrap(), Stage::Delivered).await;
     assert_eq!(history(&bob, "alice", 4).await.len(), 4);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn somebody_who_starts_anew_elsewhere_without_managers_is_found_by_their_knock() {
+    let site = Site::new();
+    let manager = site.manager().await;
+    let (alice, bob) = (site.online("alice").await, site.online("bob").await);
+    reaches(&alice, alice.send(&name("bob"), "one").await.unwrap(), Stage::Delivered).await;
+    reaches(&bob, bob.send(&name("alice"), "two").await.unwrap(), Stage::Delivered).await;
+    let first = bob.address().await.unwrap();
+    bob.go_offline().await.unwrap();
+    drop(bob);
+    // Nobody else gets the old door.
+    let _taken = TcpListener::bind(first).unwrap();
+    manager.halt().await;
+    drop(manager);
+    let waiting = alice.send(&name("bob"), "three").await.unwrap();
+    // A new process: nothing but the profile remembers which numbers were signed with.
+    let bob = site.client("bob");
+    bob.unlock(&crate::harness::password(crate::harness::PASSWORD)).await.unwrap();
+    let begun = Instant::now();
+    let second = bob.go_online(anywhere(), None).await.unwrap();
+    assert_ne!(first, second);
+    // The managers' deadline is 20 s: it is not waited for.
+    assert!(begun.elapsed() < Duration::from_secs(12), "{:?}", begun.elapsed());
+    reaches(&alice, waiting, Stage::Delivered).await;
+    let texts: Vec<String> =
+        history(&bob, "alice", 3).await.into_iter().map(|message| message.text).collect();
+    assert_eq!(texts, ["one", "two", "three"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn messages_go_to_the_device_of_the_newest_login_and_the_older_one_goes_offline() {
+    let site = Site::new();
+    let _manager = site.manager().await;
+    let (alice, old) = (site.online("alice").await, site.online("bob").await);
+    reaches(&alice, alice.send(&name("bob"), "one").await.unwrap(), Stage::Delivered).await;
+    let mut told = old.events();
+    let new = site.client("bob-elsewhere");
+    let password = crate::harness::password(crate::harness::PASSWORD);
+    new.login(Some(&name("bob")), &password).await.unwrap();
+    let event = tokio::time::timeout(PATIENCE, told.recv()).await.unwrap().unwrap();
+    assert!(matches!(event, ClientEvent::SessionEnded { replaced: true, .. }), "{event:?}");
+    assert_eq!(old.address().await, None);
+    let id = alice.send(&name("bob"), "two").await.unwrap();
+    new.go_online(anywhere(), None).await.unwrap();
+    reaches(&alice, id, Stage::Delivered).await;
+    let texts = |messages: Vec<Message>| -> Vec<String> {
+        messages.into_iter().map(|message| message.text).collect()
+    };
+    assert_eq!(texts(history(&new, "alice", 1).await), ["two"]);
+    assert_eq!(texts(history(&old, "alice", 1).await), ["one"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn too_few_managers_to_compare_at_first_contact_are_told_and_remembered() {
+    let site = Site::new();
+    let _manager = site.manager().await;
+    let _bob = site.person("bob").await;
+    let real = site.options("alice");
+    let gone = TcpListener::bind(anywhere()).unwrap().local_addr().unwrap().to_string();
+    let managers = vec![real.managers[0].clone(), gone];
+    let alice = Client::open(Options { managers, ..real.clone() }).unwrap();
+    let password = crate::harness::password(crate::harness::PASSWORD);
+    alice.register(&name("alice"), &password).await.unwrap();
+    alice.login(None, &password).await.unwrap();
+    let told = async |client: &Client| {
+        let mut events = client.events();
+        client.send(&name("bob"), "hello").await.unwrap();
+        events.try_recv().ok()
+    };
+    let expected = Some(ClientEvent::FewCompared { username: name("bob"), compared: 1, wanted: 2 });
+    assert_eq!(told(&alice).await, expected);
+    drop(alice);
+    // The one manager there is says that it is alone. It was not, once.
+    let alice = Client::open(real).unwrap();
+    assert_eq!(alice.managers().voters(), 2);
+    alice.managers().cluster().await.unwrap();
+    assert_eq!(alice.managers().voters(), 2);
 }
 
 #[tokio::test(flavor = "multi_thread")]
