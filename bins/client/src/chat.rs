@@ -242,7 +242,7 @@ impl Chat {
         }
         self.print(message)?;
         if let Some(name) = &message.with.username
-            && self.partner.follow(name)
+            && self.partner.hear(name)
             && !self.settings.json
         {
             output::note(&format!("  (lines go to {name} now; /to NAME chooses)"));
