@@ -18,6 +18,7 @@ pub(crate) struct Counters {
     reads: AtomicU64,
     leader_changes: AtomicU64,
     strangers: AtomicU64,
+    bootstrap_rounds: AtomicU64,
 }
 
 impl Counters {
@@ -46,6 +47,11 @@ impl Counters {
         self.leader_changes.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// Counts a round in which the others were asked whether to form the cluster.
+    pub(crate) fn bootstrap_round(&self) {
+        self.bootstrap_rounds.fetch_add(1, Ordering::Relaxed);
+    }
+
     /// Counts a call refused for who makes it.
     pub(crate) fn stranger(&self) {
         self.strangers.fetch_add(1, Ordering::Relaxed);
@@ -70,6 +76,11 @@ pub(crate) fn expose(status: &Status, counters: &Counters, log: &dyn LogStore) -
         ("reads_total", "Linearizable reads.", &counters.reads),
         ("leader_changes_total", "Leaders this node has come to follow.", &counters.leader_changes),
         ("refused_callers_total", "Calls refused for who made them.", &counters.strangers),
+        (
+            "bootstrap_rounds_total",
+            "Times all others were asked whether to form the cluster.",
+            &counters.bootstrap_rounds,
+        ),
     ] {
         page.single(name, "counter", help, count(counter));
     }

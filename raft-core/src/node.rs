@@ -22,7 +22,6 @@ use crate::error::{
 };
 use crate::member::{Member, NodeId};
 use crate::metrics;
-use crate::node::bootstrap::Answer;
 use crate::node::ending::Order;
 use crate::node::start::Running;
 use crate::position::Position;
@@ -58,30 +57,42 @@ impl Node {
         Ok(Node { running: Arc::new(running) })
     }
 
-    /// Forms the cluster of `config.members`, once. Every member may be asked, at the same time
-    /// too: all of them write the same first entry. Does nothing in a cluster that has the same
-    /// voters already, as any other member that can be reached may tell; fails in one that has
-    /// others, and when a member refuses this node.
+    /// Forms the cluster of `config.members`, once, or finds it formed. Every member may be asked,
+    /// at the same time too: all of them write the same first entry.
+    ///
+    /// A node that has entries already returns at once, and so does the only member of a list. A
+    /// fresh one asks the others, and **waits without limit until all of them have answered in the
+    /// same round** that they are fresh, too; or until one answers that it belongs to the cluster,
+    /// whose leader will then turn to this node. A cluster is thus never formed by some of its
+    /// members beside others that are away and may know it. Spawn it where something else is to be
+    /// done meanwhile; it may be dropped and called again.
+    ///
+    /// Fails in a cluster that has other voters, when a member refuses this node, and when this
+    /// node stops.
     pub async fn bootstrap(&self) -> Result<(), BootstrapError> {
-        let wanted = &self.running.config.members;
-        if self.running.engine.is_fresh() {
-            let limit = self.running.config.connect_timeout;
-            if bootstrap::ask_others(&self.running.forward, limit).await? == Answer::Formed {
-                return Ok(());
-            }
+        let limit = self.running.config.connect_timeout;
+        let may_form = tokio::select! {
+            biased;
+            reason = self.stopped() => return Err(reason.into()),
+            may_form = bootstrap::may_form(&self.running.forward, limit) => may_form?,
+        };
+        if !may_form {
+            return self.check_voters();
         }
-        match self.running.engine.initialize(wanted).await {
+        match self.running.engine.initialize(&self.running.config.members).await {
             Ok(()) => Ok(()),
             Err(Unformed::Stopped) => Err(self.reason().into()),
-            Err(Unformed::Exists) => {
-                let voters = self.running.engine.voters();
-                // Without voters: another member has formed it, and its entry is under way.
-                if voters.is_empty() || places(&voters) == places(wanted) {
-                    return Ok(());
-                }
-                Err(BootstrapError::OtherMembers { members: voters })
-            }
+            Err(Unformed::Exists) => self.check_voters(),
         }
+    }
+
+    fn check_voters(&self) -> Result<(), BootstrapError> {
+        let voters = self.running.engine.voters();
+        // Without voters: another member has formed it, and its entry is under way.
+        if voters.is_empty() || places(&voters) == places(&self.running.config.members) {
+            return Ok(());
+        }
+        Err(BootstrapError::OtherMembers { members: voters })
     }
 
     /// Proposes a command, here or at the leader, and waits until it is applied there. Waits for

@@ -22,7 +22,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
 use telegraph_proto::identity::manager_service_server::SERVICE_NAME;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tonic_health::ServingStatus;
@@ -44,7 +44,7 @@ const MAX_HEAD_BYTES: usize = 16 * 1024;
 /// Requests at once on one connection.
 const MAX_STREAMS: u32 = 64;
 
-/// Why a manager did not start.
+/// Why a manager did not start, or why it ended.
 #[derive(Debug, thiserror::Error)]
 pub enum ManagerError {
     /// The configuration cannot work.
@@ -72,9 +72,12 @@ pub enum ManagerError {
     /// The node did not start.
     #[error(transparent)]
     Start(#[from] StartError),
-    /// The cluster was not formed.
+    /// The manager has no place in its cluster: a member refuses it, or the cluster has others.
+    #[error("the cluster was not formed: {0}")]
+    Unformed(#[source] Arc<BootstrapError>),
+    /// The node has stopped, by itself or because it was asked to.
     #[error(transparent)]
-    Bootstrap(#[from] BootstrapError),
+    Stopped(StopReason),
     /// Something on the way failed by our fault.
     #[error("internal: {0}")]
     Internal(String),
@@ -95,10 +98,13 @@ pub struct Manager {
     health: HealthReporter,
     stop: CancellationToken,
     tasks: TaskTracker,
+    unformed: watch::Receiver<Option<Arc<BootstrapError>>>,
 }
 
 impl Manager {
-    /// Starts a manager: it serves when this returns, though a leader may not be known yet.
+    /// Starts a manager: it serves when this returns, though a leader may not be known yet, nor
+    /// the cluster be formed: that waits until all members are there, and goes on in the
+    /// background. Until then `/readyz` says no. When it fails, [`join`](Manager::join) tells.
     ///
     /// Everything that was started is stopped again when a later step fails.
     pub async fn bind(config: ManagerConfig) -> Result<Self, ManagerError> {
@@ -140,7 +146,6 @@ impl Manager {
         tls: rustls::ServerConfig,
         health: HealthReporter,
     ) -> Result<Self, ManagerError> {
-        api.node.bootstrap().await?;
         let (listener, rest_addr) = listener;
         let discovery = bind_discovery(config, rest_addr, api.node.cluster_id()).await?;
         let (stop, tasks, tracker) =
@@ -160,11 +165,13 @@ impl Manager {
         tasks.spawn(serving);
         tasks.spawn(worker.run(stop.clone()));
         tasks.spawn(report_health(edge.clone(), health.clone(), stop.clone()));
+        let (refused, unformed) = watch::channel(None);
+        tasks.spawn(form(edge.clone(), stop.clone(), refused));
         let discovery_addr = discovery.as_ref().map(Responder::local_addr);
         let discovery = Mutex::new(discovery);
         let node_id = edge.api.node.status().node_id;
         tracing::info!(node_id, %rest_addr, raft_addr = %edge.api.node.local_addr(), "serving");
-        Ok(Self { edge, rest, rest_addr, discovery, discovery_addr, health, stop, tasks })
+        Ok(Self { edge, rest, rest_addr, discovery, discovery_addr, health, stop, tasks, unformed })
     }
 
     /// Where clients' HTTPS requests are accepted.
@@ -192,9 +199,21 @@ impl Manager {
         &self.edge.api.reader
     }
 
-    /// Waits until the node has stopped, by itself or because it was asked to.
-    pub async fn join(&self) -> StopReason {
-        self.node().stopped().await
+    /// Waits until the manager has ended or must be: the node has stopped, by itself or because it
+    /// was asked to ([`ManagerError::Stopped`]), or this manager has no place in its cluster
+    /// ([`ManagerError::Unformed`]). In the latter case it still runs, is never ready, and is to be
+    /// shut down.
+    pub async fn join(&self) -> ManagerError {
+        let mut unformed = self.unformed.clone();
+        let refused = async move {
+            // No sender and no error: the cluster is formed, and this says nothing any more.
+            unformed.wait_for(Option::is_some).await.ok().and_then(|error| error.clone())
+        };
+        tokio::select! {
+            biased;
+            Some(error) = refused => ManagerError::Unformed(error),
+            reason = self.node().stopped() => ManagerError::Stopped(reason),
+        }
     }
 
     /// Stops in order: whoever asks is sent elsewhere, requests under way are answered, leadership
@@ -313,6 +332,24 @@ fn serve_rest(
             tracing::error!(%error, "the REST edge ended");
         }
     })
+}
+
+/// Forms the cluster, however long its members take to come up, or finds out that this manager has
+/// no place in it.
+async fn form(
+    edge: Edge,
+    stop: CancellationToken,
+    refused: watch::Sender<Option<Arc<BootstrapError>>>,
+) {
+    match stop.run_until_cancelled(edge.api.node.bootstrap()).await {
+        // Formed; to be stopped; stopped by itself, which the node tells.
+        Some(Ok(()) | Err(BootstrapError::Stopped(_))) | None => {}
+        Some(Err(error)) => {
+            tracing::error!(%error, "this manager has no place in its cluster");
+            edge.begin_to_stop();
+            refused.send_replace(Some(Arc::new(error)));
+        }
+    }
 }
 
 /// Tells `grpc.health.v1` whenever readiness changes.

@@ -308,7 +308,8 @@ impl RaftSnapshotBuilder<TypeConfig> for Builder {
         let file = built.await?.map_err(|error| failed(&self.fault, error))?;
         self.current.set(file.clone());
         let snapshots = self.snapshots.clone();
-        let kept = file.clone();
+        // The one just built is not kept either, if a newer one was installed meanwhile.
+        let kept = self.current.get().unwrap_or_else(|| file.clone());
         blocking(move || snapshots.retain(&kept)).await?;
         openraft_snapshot(file).map_err(invalid)
     }
@@ -323,3 +324,6 @@ async fn blocking<T: Send + 'static>(
 ) -> io::Result<T> {
     tokio::task::spawn_blocking(work).await.map_err(io::Error::other)?
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,7 +1,10 @@
 //! Other members' calls, checked and handed to openraft.
 //!
-//! A member that follows the protocol never sends what is refused here; openraft takes that for
-//! granted and would panic over some of it, which must not be in anybody's power.
+//! A member that follows the protocol never sends what is refused here. Checked is each message by
+//! itself: that it has the right shape, speaks in its caller's own name, and that terms and indexes
+//! within it fit each other. Not checked is whether it fits what was said before: openraft takes
+//! for granted that a leader does not contradict what is committed, and may stop or panic when one
+//! does. Members trust each other that far; TLS decides who is one.
 
 use std::sync::{Arc, Mutex, PoisonError};
 

@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use raft_core::{BootstrapError, OperatorError, ProposeError, Role};
+use raft_core::{BootstrapError, OperatorError, ProposeError, Role, StopReason};
 
 use super::harness::{Cluster, PATIENCE, wait};
 use super::proxy::Mode;
@@ -60,6 +60,42 @@ async fn bootstrap_by_all_at_once_and_again_forms_one_cluster() {
     }
     cluster.agree_on(&commands).await;
     assert!((1..=3).all(|id| cluster.node(id).status().voters == cluster.members));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cluster_is_formed_when_the_last_member_has_come_in_whatever_order() {
+    for order in [[1, 2, 3], [2, 3, 1], [3, 1, 2], [3, 2, 1]] {
+        let mut cluster = Cluster::prepare(3, |_| {}).await;
+        let mut forming = Vec::new();
+        for id in order {
+            let here: Vec<u64> = cluster.running();
+            for early in here {
+                cluster.asked(early, 2).await;
+                assert!(cluster.node(early).status().voters.is_empty());
+            }
+            cluster.start(id).await;
+            forming.push(cluster.bootstrapping(id));
+        }
+        for formed in forming {
+            formed.await.unwrap().unwrap();
+        }
+        let leader = cluster.leader().await;
+        let commands = cluster.propose_many(leader, "after", 3).await;
+        cluster.agree_on(&commands).await;
+        assert!((1..=3).all(|id| cluster.node(id).status().voters == cluster.members));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_that_waits_for_others_to_form_a_cluster_can_be_stopped() {
+    let mut cluster = Cluster::prepare(3, |_| {}).await;
+    cluster.start(1).await;
+    let forming = cluster.bootstrapping(1);
+    cluster.asked(1, 1).await;
+    cluster.nodes[0].take().unwrap().shutdown().await.unwrap();
+    let stopped = tokio::time::timeout(PATIENCE, forming).await.unwrap().unwrap();
+    assert!(matches!(stopped, Err(BootstrapError::Stopped(StopReason::Shutdown))), "{stopped:?}");
+    cluster.start(1).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -4,8 +4,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use bytes::Bytes;
-use raft_core::{Applied, Config, Member, Node, NodeId, Role, StartError, Status};
+use raft_core::{Applied, BootstrapError, Config, Member, Node, NodeId, Role, StartError, Status};
 use tempfile::TempDir;
+use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
 use tonic::service::Routes;
 
@@ -118,6 +119,23 @@ impl Cluster {
     pub(crate) async fn halt(&mut self, id: NodeId) {
         let node = self.nodes[place(id)].take().unwrap();
         timeout(PATIENCE, node.halt()).await.unwrap();
+    }
+
+    /// Has a node form the cluster, in a task of its own.
+    pub(crate) fn bootstrapping(&self, id: NodeId) -> JoinHandle<Result<(), BootstrapError>> {
+        let node = self.node(id).clone();
+        tokio::spawn(async move { node.bootstrap().await })
+    }
+
+    /// Waits until a node has asked all others so often whether to form the cluster.
+    pub(crate) async fn asked(&self, id: NodeId, rounds: u64) {
+        wait("rounds of questions", || {
+            let metrics = self.node(id).metrics();
+            let found =
+                metrics.lines().find_map(|l| l.strip_prefix("raft_bootstrap_rounds_total "));
+            found.unwrap().parse::<u64>().unwrap() >= rounds
+        })
+        .await;
     }
 
     /// Waits until one node leads and every running one follows it; returns which.

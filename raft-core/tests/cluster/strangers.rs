@@ -235,3 +235,39 @@ async fn a_majority_of_wiped_nodes_forms_no_new_cluster_beside_the_one_that_reme
         assert!(cluster.node(id).status().voters.is_empty());
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_majority_of_wiped_nodes_forms_no_new_cluster_while_the_one_that_remembers_is_away() {
+    // Of rounds 200 ms apart: five of the longest election timeouts, 900 ms.
+    const ROUNDS: u64 = 23;
+    let mut cluster = Cluster::formed(|_| {}).await;
+    let commands = cluster.propose_many(1, "before", 5).await;
+    cluster.agree_on(&commands).await;
+    cluster.halt(1).await;
+    for id in [2, 3] {
+        cluster.halt(id).await;
+        fs::remove_dir_all(cluster.data_dir(id)).unwrap();
+        cluster.kept(id).with(|held| *held = Default::default());
+    }
+    for id in [2, 3] {
+        cluster.start(id).await;
+    }
+    let forming = [2, 3].map(|id| cluster.bootstrapping(id));
+    for id in [2, 3] {
+        cluster.asked(id, ROUNDS).await;
+    }
+    for id in [2, 3] {
+        let status = cluster.node(id).status();
+        assert!(status.voters.is_empty() && status.leader.is_none(), "{status:?}");
+        assert_eq!((status.term, status.last_log), (0, Default::default()));
+    }
+    assert!(forming.iter().all(|forming| !forming.is_finished()));
+
+    // It comes back, and tells them who they are not.
+    cluster.start(1).await;
+    for forming in forming {
+        let refused = forming.await.unwrap();
+        assert!(matches!(refused, Err(BootstrapError::Refused { by: 1, .. })), "{refused:?}");
+    }
+    assert!(commands.iter().all(|command| cluster.kept(1).contains(command)));
+}

@@ -125,18 +125,21 @@ async fn only_members_of_this_authority_with_this_tls_are_served() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_member_with_a_foreign_certificate_stays_out() {
     let (ours, theirs) = (Authority::new(), Authority::new());
-    let mut cluster = Cluster::prepare(3, move |config| {
+    let sound = ours.sign(NAME);
+    let mut cluster = Cluster::formed(move |config| {
         config.allow_plaintext = false;
-        let authority = if config.node_id == 3 { &theirs } else { &ours };
-        config.tls = Some(authority.sign(NAME));
+        config.tls = Some(sound.clone());
     })
     .await;
-    cluster.start_all().await;
-    for id in 1..=3 {
-        cluster.node(id).bootstrap().await.unwrap();
-    }
-    cluster.propose(1, "among ourselves").await;
-    cluster.propose(2, "among ourselves, too").await;
+    cluster.halt(3).await;
+    let foreign = theirs.sign(NAME);
+    cluster.adjust = Box::new(move |config| {
+        config.allow_plaintext = false;
+        config.tls = Some(foreign.clone());
+    });
+    cluster.start(3).await;
+    cluster.insist(1, "among ourselves").await;
+    cluster.insist(2, "among ourselves, too").await;
     assert_eq!(cluster.kept(3).commands().len(), 0);
     let leads = |id| cluster.node(id).status().leader.is_some();
     assert!(leads(1) && leads(2) && !leads(3));

@@ -1,7 +1,8 @@
 //! What is answered, refused and given back when something is missing or too much.
 
-use crate::harness::{Site, answered, leader, until};
+use crate::harness::{PATIENCE, Site, answered, leader, until};
 use crate::person::Person;
+use raft_core::BootstrapError;
 use serde_json::json;
 use std::net::UdpSocket;
 use std::time::Duration;
@@ -52,6 +53,49 @@ async fn without_a_leader_people_are_found_and_changes_are_refused_as_not_done()
     }
     assert_eq!(before, last.manager.reader().digest().unwrap());
     last.manager.shutdown().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_manager_serves_before_the_others_come_but_is_not_ready() {
+    let site = Site::new(3, LONG);
+    let first = site.start(1).await;
+    let ready = first.ask("GET", "/readyz", None, None).await;
+    assert_eq!((ready.status, ready.kind()), (503, "no-leader"), "{ready:?}");
+    assert_eq!(first.ask("GET", "/livez", None, None).await.status, 200);
+    let (second, third) = (site.start(2).await, site.start(3).await);
+    let all = [first, second, third];
+    for running in &all {
+        running.until_ready().await;
+    }
+    for running in &all {
+        running.manager.halt().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_manager_whose_data_was_wiped_ends_and_says_why() {
+    let site = Site::new(3, LONG);
+    let mut all = site.start_all().await;
+    let wiped = all.pop().unwrap();
+    wiped.manager.shutdown().await.unwrap();
+    drop(wiped);
+    std::fs::remove_dir_all(site.data_dir(3)).unwrap();
+    let wiped = site.start(3).await;
+    let ended = tokio::time::timeout(PATIENCE, wiped.manager.join()).await.unwrap();
+    assert!(
+        matches!(&ended, ManagerError::Unformed(why)
+            if matches!(**why, BootstrapError::Refused { .. })),
+        "{ended:?}"
+    );
+    assert!(ended.to_string().contains("refuses this node"), "{ended}");
+    assert_eq!(wiped.ask("GET", "/readyz", None, None).await.status, 503);
+    wiped.manager.shutdown().await.unwrap();
+    // Asked again, it says the same.
+    assert!(matches!(wiped.manager.join().await, ManagerError::Unformed(_)));
+    for running in &all {
+        running.manager.halt().await;
+        assert!(matches!(running.manager.join().await, ManagerError::Stopped(_)));
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
