@@ -9,11 +9,18 @@ use crate::key_values::{Changes, KeyValues, for_each};
 use crate::keys::{self, Range};
 use sha2::{Digest as _, Sha256};
 
-/// Adds to `changes` what the sum will be once they are made to `state`.
-pub(crate) fn seal(state: &dyn KeyValues, changes: &mut Changes) -> Result<(), StoreError> {
+/// Adds to `changes` what the sum will be once they are made to `state`, and shows `see` what each
+/// changed key holds until then.
+pub(crate) fn seal(
+    state: &dyn KeyValues,
+    changes: &mut Changes,
+    mut see: impl FnMut(&[u8], Option<&[u8]>) -> Result<(), StoreError>,
+) -> Result<(), StoreError> {
     let mut sum = stored(state)?;
     for (key, value) in changes.iter() {
-        if let Some(before) = state.get(key)? {
+        let before = state.get(key)?;
+        see(key, before.as_deref())?;
+        if let Some(before) = before {
             sum = sum.wrapping_sub(term(key, &before));
         }
         if let Some(value) = value {
@@ -75,7 +82,7 @@ mod tests {
                 (vec![3, n % 5], (n % 3 == 0).then(|| vec![n; 9])),
                 (vec![0], Some(vec![n])),
             ]);
-            seal(&state, &mut changes).unwrap();
+            seal(&state, &mut changes, |_, _| Ok(())).unwrap();
             state.write(changes).unwrap();
             verify(&state).unwrap();
         }

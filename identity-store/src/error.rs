@@ -30,6 +30,9 @@ pub enum StoreError {
         /// The newest one known here.
         known: u32,
     },
+    /// Another image was begun before this one was written.
+    #[error("another image of the accounts was begun meanwhile")]
+    Overtaken,
     /// The store was closed; its readers read nothing any more.
     #[error("the accounts are closed")]
     Closed,

@@ -67,6 +67,11 @@ impl Range {
         }
     }
 
+    /// Whether a key is one of them.
+    pub(crate) fn contains(&self, key: &[u8]) -> bool {
+        self.from.as_slice() <= key && key < self.to.as_slice()
+    }
+
     /// What is left of it after `key`.
     pub(crate) fn after(&self, key: &[u8]) -> Range {
         let mut from = key.to_vec();

@@ -20,7 +20,8 @@
 //! The truth is raft-core's log and its snapshots. At start the view is read whole (`checksum.rs`,
 //! `audit.rs`); one that does not open, lost something, contradicts itself or failed before is set
 //! aside for an empty one (`place.rs`), and the engine rebuilds it. A snapshot's contents are
-//! `image.rs`; `digest.rs` is for comparing replicas.
+//! `image.rs`, written from one moment of the state while that moves on (`moment.rs`, `aside.rs`);
+//! `digest.rs` is for comparing replicas.
 //!
 //! # What this crate does not do
 //!
@@ -29,6 +30,7 @@
 
 mod account;
 mod apply;
+mod aside;
 mod audit;
 mod checksum;
 mod command;
@@ -39,6 +41,7 @@ mod image;
 mod key_values;
 mod keys;
 mod lookup;
+mod moment;
 mod overlay;
 mod password_hash;
 mod place;

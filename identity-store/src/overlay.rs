@@ -27,9 +27,10 @@ impl<'a> Overlay<'a> {
         self.pending.insert(key, None);
     }
 
-    /// Keeps what is pending.
+    /// Keeps what is pending, in time that does not grow with what was accepted before.
     pub(crate) fn accept(&mut self) {
-        self.accepted.append(&mut self.pending);
+        // `append` would walk through both.
+        self.accepted.extend(std::mem::take(&mut self.pending));
     }
 
     /// Forgets what is pending.

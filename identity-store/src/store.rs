@@ -7,12 +7,13 @@ use crate::image;
 use crate::key_values::{Changes, KeyValues as _, Target};
 use crate::keys::{self, Range};
 use crate::lookup::{Clock, Lookup};
+use crate::moment::Moment;
 use crate::reader::IdentityReader;
 use crate::view::View;
 use bytes::Bytes;
-use raft_core::{Entry, MachineError, Records, StateMachine};
+use raft_core::{Entry, Image, MachineError, OnDiskStateMachine, Records, RecordsFor};
 use std::fmt;
-use std::io::{Read, Write};
+use std::io::Read;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -30,7 +31,8 @@ pub struct IdentityStore {
 
 impl IdentityStore {
     /// Opens the accounts of a cluster in `dir`, which is made if need be, and may hold other
-    /// things besides (`place.rs` lists the names used).
+    /// things besides (`place.rs` lists the names used). `cluster_id` is what people sign for: the
+    /// lineage id, as far as it is known. The node tells it again before it is needed.
     ///
     /// A view that is damaged is no error: it is set aside, and [`IdentityReader::rebuilds`] tells.
     /// Fails with [`StoreError::InUse`] while another store has the directory, with
@@ -80,7 +82,12 @@ impl IdentityStore {
     }
 }
 
-impl StateMachine for IdentityStore {
+impl OnDiskStateMachine for IdentityStore {
+    fn belongs_to(&mut self, lineage: [u8; 16]) -> Result<(), MachineError> {
+        self.cluster_id = lineage;
+        Ok(())
+    }
+
     fn records(&self) -> Result<Vec<(Vec<u8>, Vec<u8>)>, MachineError> {
         let pairs = self.view.read(|tree| tree.range(&Range::of(keys::RECORD), usize::MAX));
         let without_prefix = |(mut key, value): (Vec<u8>, Vec<u8>)| {
@@ -90,21 +97,27 @@ impl StateMachine for IdentityStore {
         Ok(pairs.map_err(MachineError::new)?.into_iter().map(without_prefix).collect())
     }
 
-    fn apply(&mut self, entries: &[Entry], records: &Records) -> Result<Vec<Bytes>, MachineError> {
+    fn apply(
+        &mut self,
+        entries: &[Entry],
+        records: RecordsFor<'_>,
+    ) -> Result<Vec<Bytes>, MachineError> {
         let (mut changes, replies, clock) = self.decide(entries).map_err(MachineError::new)?;
-        put_records(&mut changes, records);
+        put_records(&mut changes, &records(&replies));
         self.view.commit(changes, clock).map_err(MachineError::new)?;
         Ok(replies)
     }
 
-    fn snapshot(&mut self, to: &mut dyn Write) -> Result<(), MachineError> {
-        let exported = self.view.read(|tree| {
+    fn snapshot(&mut self) -> Result<Image, MachineError> {
+        let moment = Moment::now(&self.view).map_err(MachineError::new)?;
+        let (view, cluster_id) = (Arc::clone(&self.view), self.cluster_id);
+        Ok(Box::new(move |to| {
+            image::export(&moment, &cluster_id, to).map_err(MachineError::new)?;
+            drop(moment);
             // The log may be purged up to here: from now on the view must not fall behind it when
             // the process is killed.
-            tree.flush()?;
-            image::export(tree, &self.cluster_id, to)
-        });
-        exported.map_err(MachineError::new)
+            view.flush().map_err(MachineError::new)
+        }))
     }
 
     fn restore(&mut self, from: &mut dyn Read, records: &Records) -> Result<(), MachineError> {
@@ -131,7 +144,7 @@ impl fmt::Debug for IdentityStore {
 }
 
 fn put_records(changes: &mut Changes, records: &Records) {
-    let records = records.iter().map(|(key, value)| (keys::record(key), Some(value.clone())));
+    let records = records.iter().map(|(key, value)| (keys::record(key), value.clone()));
     changes.extend(records);
 }
 

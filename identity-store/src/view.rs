@@ -6,7 +6,7 @@ use crate::error::StoreError;
 use crate::key_values::Changes;
 use crate::lookup::{Clock, Lookup};
 use crate::place::Place;
-use crate::tree::{Successor, Tree};
+use crate::tree::{Held, Successor, Tree};
 use std::any::Any;
 use std::fs::File;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -17,9 +17,13 @@ use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
 ///
 /// - What one read sees is the state between two commits, or between two replacements.
 /// - The clock is never ahead of the state that a later read sees.
+/// - `commits` is taken under `opened`, never the other way round.
 pub(crate) struct View {
     place: Place,
+    /// Written to when the tree is replaced or closed, or a moment begins or ends.
     opened: RwLock<Option<Opened>>,
+    /// Written to by what else changes the tree.
+    commits: RwLock<()>,
     clock: Mutex<Clock>,
     rebuilds: u64,
 }
@@ -60,7 +64,7 @@ impl View {
         place.trust()?;
         let clock = Mutex::new(Lookup(&tree).clock()?);
         let opened = RwLock::new(Some(Opened { tree, _lock: lock }));
-        Ok(View { place, opened, clock, rebuilds })
+        Ok(View { place, opened, commits: RwLock::default(), clock, rebuilds })
     }
 
     /// Reads one state. Commits wait meanwhile.
@@ -68,15 +72,31 @@ impl View {
         &self,
         read: impl FnOnce(&Tree) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
-        // A panic under the lock leaves a tree that is whole, for its commits are atomic.
-        let opened = self.opened.read().unwrap_or_else(PoisonError::into_inner);
-        let opened = opened.as_ref().ok_or(StoreError::Closed)?;
-        self.remember(read(&opened.tree))
+        self.share(|tree| {
+            // A panic under the lock leaves a tree that is whole, for its commits are atomic.
+            let _between_commits = self.commits.read().unwrap_or_else(PoisonError::into_inner);
+            read(tree)
+        })
+    }
+
+    /// Reads the moment of that number, while commits go on. Fails with
+    /// [`StoreError::Overtaken`] when another is held.
+    pub(crate) fn read_moment<T>(
+        &self,
+        number: u64,
+        read: impl FnOnce(&Held) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        self.share(|tree| read(tree.held(number)?))
     }
 
     /// Makes changes, that bring the state up to `clock`.
     pub(crate) fn commit(&self, changes: Changes, clock: Option<Clock>) -> Result<(), StoreError> {
-        self.write(|tree| tree.commit(changes), clock)
+        self.share(|tree| {
+            let _alone = self.commits.write().unwrap_or_else(PoisonError::into_inner);
+            tree.commit(changes)?;
+            self.set_clock(clock);
+            Ok(())
+        })
     }
 
     /// Replaces the state.
@@ -84,18 +104,54 @@ impl View {
         self.write(|tree| tree.succeed(successor), Some(clock))
     }
 
-    fn write(
+    /// Holds on to the state as it is now, under the number that is returned.
+    pub(crate) fn hold_moment(&self) -> Result<u64, StoreError> {
+        self.write(|tree| tree.hold(), None)
+    }
+
+    /// Throws away what was put aside for a moment; nothing, if the view is closed or holds on to
+    /// another one.
+    pub(crate) fn let_go_of_moment(&self, number: u64) {
+        match self.write(|tree| tree.let_go(number), None) {
+            Ok(()) | Err(StoreError::Closed) => {}
+            // It is in the way of nothing, and gone with the next moment or start.
+            Err(error) => tracing::warn!(%error, "what was put aside for an image remains"),
+        }
+    }
+
+    /// Hands what was committed to the operating system, while commits go on.
+    pub(crate) fn flush(&self) -> Result<(), StoreError> {
+        let flush = self.read(|tree| Ok(tree.flusher()))?;
+        self.remember(flush())
+    }
+
+    /// Uses the tree beside others who do.
+    fn share<T>(
         &self,
-        write: impl FnOnce(&mut Tree) -> Result<(), StoreError>,
+        using: impl FnOnce(&Tree) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let opened = self.opened.read().unwrap_or_else(PoisonError::into_inner);
+        let opened = opened.as_ref().ok_or(StoreError::Closed)?;
+        self.remember(using(&opened.tree))
+    }
+
+    /// Has the tree alone.
+    fn write<T>(
+        &self,
+        write: impl FnOnce(&mut Tree) -> Result<T, StoreError>,
         clock: Option<Clock>,
-    ) -> Result<(), StoreError> {
+    ) -> Result<T, StoreError> {
         let mut opened = self.opened.write().unwrap_or_else(PoisonError::into_inner);
         let opened = opened.as_mut().ok_or(StoreError::Closed)?;
-        self.remember(write(&mut opened.tree))?;
+        let written = self.remember(write(&mut opened.tree))?;
+        self.set_clock(clock);
+        Ok(written)
+    }
+
+    fn set_clock(&self, clock: Option<Clock>) {
         if let Some(clock) = clock {
             *self.lock_clock() = clock;
         }
-        Ok(())
     }
 
     /// How far the state is, or was when it was closed.

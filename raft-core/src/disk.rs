@@ -11,6 +11,11 @@
 //! - after a failed sync the data may be gone although a later sync succeeds, so a caller never
 //!   retries one (ATC'20, "Can Applications Recover from fsync Failures?").
 
+#![cfg_attr(
+    not(feature = "testing"),
+    allow(unreachable_pub, reason = "public with the feature `testing`")
+)]
+
 use std::any::Any;
 use std::fmt;
 use std::fs::{self, File, OpenOptions, TryLockError};
@@ -20,25 +25,37 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Arc;
 
-#[cfg(test)]
+pub(crate) mod read_only;
+#[cfg(any(test, feature = "testing"))]
 pub(crate) mod sim;
 
 /// Keeps a lock for as long as it lives.
-pub(crate) type DiskLock = Box<dyn Any + Send>;
+pub type DiskLock = Box<dyn Any + Send>;
 
 /// A file found in a directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct DiskEntry {
+pub struct DiskEntry {
     /// Name without the directory.
     pub name: String,
     /// Length in bytes.
     pub bytes: u64,
 }
 
+/// Room of a file system.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Space {
+    /// Bytes this process may still use.
+    pub free_bytes: u64,
+    /// Bytes there are in all.
+    pub total_bytes: u64,
+}
+
 /// A disk with directories and files. Methods block.
-pub(crate) trait Disk: fmt::Debug + Send + Sync + 'static {
+pub trait Disk: fmt::Debug + Send + Sync + 'static {
     /// Makes `dir` and its missing parents, durably.
     fn create_dir(&self, dir: &Path) -> io::Result<()>;
+    /// True when there is a directory `dir`.
+    fn is_dir(&self, dir: &Path) -> bool;
     /// The files in `dir` whose names are valid UTF-8, in no order.
     fn list(&self, dir: &Path) -> io::Result<Vec<DiskEntry>>;
     /// Makes a new empty file; fails when it exists.
@@ -51,12 +68,16 @@ pub(crate) trait Disk: fmt::Debug + Send + Sync + 'static {
     fn sync_dir(&self, dir: &Path) -> io::Result<()>;
     /// Takes an exclusive lock on `path`, made if missing. `None` when another owner holds it.
     fn lock(&self, path: &Path) -> io::Result<Option<DiskLock>>;
+    /// The room of the file system that holds `dir`. Fails where that cannot be known.
+    fn space(&self, _dir: &Path) -> io::Result<Space> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
     /// A number nobody can guess, for telling this file's bytes from another file's.
     fn nonce(&self) -> u64;
 }
 
 /// An open file. All positions are explicit: there is no cursor to share.
-pub(crate) trait DiskFile: fmt::Debug + Send + Sync + 'static {
+pub trait DiskFile: fmt::Debug + Send + Sync + 'static {
     /// Reads up to `buffer.len()` bytes at `offset`; 0 at the end of the file.
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize>;
     /// Writes all of `bytes` at `offset`, growing the file if needed.
@@ -103,6 +124,10 @@ impl Disk for RealDisk {
         self.sync_dir(parent.unwrap_or(Path::new(".")))
     }
 
+    fn is_dir(&self, dir: &Path) -> bool {
+        dir.is_dir()
+    }
+
     fn list(&self, dir: &Path) -> io::Result<Vec<DiskEntry>> {
         let mut found = Vec::new();
         for entry in fs::read_dir(dir)? {
@@ -139,6 +164,12 @@ impl Disk for RealDisk {
             Err(TryLockError::WouldBlock) => Ok(None),
             Err(TryLockError::Error(error)) => Err(error),
         }
+    }
+
+    fn space(&self, dir: &Path) -> io::Result<Space> {
+        let found = rustix::fs::statvfs(dir)?;
+        let bytes = |blocks: u64| blocks.saturating_mul(found.f_frsize);
+        Ok(Space { free_bytes: bytes(found.f_bavail), total_bytes: bytes(found.f_blocks) })
     }
 
     fn nonce(&self) -> u64 {
@@ -204,6 +235,14 @@ mod tests {
         assert!(RealDisk.lock(&path).unwrap().is_none());
         drop(held);
         assert!(RealDisk.lock(&path).unwrap().is_some());
+    }
+
+    #[test]
+    fn the_room_of_a_real_disk_is_known() {
+        let dir = tempfile::tempdir().unwrap();
+        let space = RealDisk.space(dir.path()).unwrap();
+        assert!(space.free_bytes <= space.total_bytes && space.total_bytes > 0, "{space:?}");
+        assert!(RealDisk.space(&dir.path().join("nothing")).is_err());
     }
 
     #[test]

@@ -1,69 +1,99 @@
 //! Consensus: the one module in which openraft is named.
 //!
 //! - `types.rs`, `wire.rs`: openraft's types as we chose them, and their messages.
+//! - `settings.rs`, `runtime.rs`: its configuration, made of ours, and what it runs on.
 //! - `log.rs`: its log storage, on the seam of `log_store.rs`.
-//! - `applier.rs`, `facts.rs`: its state machine, on the trait of `state_machine.rs`.
+//! - `propose.rs`: commands on their way to its log; `clocks.rs`: what they are stamped with.
+//! - `applier.rs`, `facts.rs`: its state machine, on the trait of `state_machine.rs`; `builder.rs`:
+//!   its snapshots.
+//! - `changes.rs`: what was applied, read from the log.
+//! - `compaction.rs`: the log behind snapshots, and when it may go.
+//! - `batch.rs`, `sessions.rs`, `outcome.rs`: what committed entries come to.
 //! - `recovery.rs`: the state machine made to fit the log, before openraft looks at either.
+//! - `membership.rs`, `members.rs`, `leading.rs`: who belongs to the cluster, and how that changes;
+//!   `versions.rs`: against which commands.
 //! - `network.rs`, `peer.rs`, `append_out.rs`, `snapshot_out.rs`: its calls to other members.
 //! - `inbound.rs`, `snapshot_in.rs`: theirs to it.
+//! - `snapshots.rs`: when a snapshot is written, and the ways of those that come in.
+//! - `responder.rs`: the way back of a reply.
 //! - `observe.rs`: what it tells of itself.
 //!
 //! openraft keeps the safety of Raft; we keep what it asks of storage and network, and its limits.
 
 mod append_out;
 mod applier;
+mod batch;
+mod builder;
+pub(crate) mod changes;
+mod clocks;
+mod compaction;
 mod facts;
+mod handing_over;
 mod inbound;
+mod leading;
 mod log;
+mod members;
+pub(crate) mod membership;
 mod network;
 mod observe;
+pub(crate) mod outcome;
 mod peer;
+mod propose;
 mod recovery;
+pub(crate) mod refusal;
+mod responder;
+mod runtime;
+mod sessions;
+mod settings;
+mod skipped;
 mod snapshot_in;
 mod snapshot_out;
+mod snapshots;
 mod types;
+mod versions;
 mod wire;
 
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
-use bytes::Bytes;
 use futures_util::Stream;
-use openraft::errors::{
-    ClientWriteError, Fatal, ForwardToLeader, InitializeError, LinearizableReadError, RaftError,
-};
-use openraft::impls::ProgressResponder;
-use openraft::{LinearizerOption, SnapshotPolicy};
+use openraft::LinearizerOption;
+use openraft::errors::{LinearizableReadError, RaftError};
 use telegraph_proto::raft as proto;
 use tokio::sync::watch;
 use tonic::Status as Refusal;
 
 use crate::channels::Channels;
+use crate::clock::WallClock;
 use crate::config::Config;
 use crate::engine::applier::{Applier, Progress, Raft};
+use crate::engine::changes::Changes;
+use crate::engine::clocks::Clocks;
+use crate::engine::compaction::Compaction;
 use crate::engine::log::Log;
+use crate::engine::members::Turn;
 use crate::engine::network::Network;
 use crate::engine::observe::{Heard, Watched};
 use crate::engine::peer::Outbound;
+use crate::engine::recovery::not_started;
+use crate::engine::refusal::{Unled, Unproposed};
 use crate::engine::snapshot_in::Receiver;
-use crate::engine::types::{CommittedLeader, Place, Proposal, position};
+use crate::engine::types::position;
 use crate::error::StartError;
-use crate::fault::Fault;
 use crate::log_store::LogStore;
 use crate::machine::Machine;
-use crate::member::{Member, NodeId};
+use crate::member::NodeId;
+use crate::observer::Observer;
 use crate::position::Position;
+use crate::refusals::Refusals;
 use crate::roster::Roster;
 use crate::snapshot::directory::SnapshotDir;
+use crate::snapshot::served::Served;
 use crate::status::Status;
-
-/// Entries in one append request, besides the limit in bytes: so that their framing stays small.
-const APPEND_ENTRIES: u64 = 4096;
 
 /// What an engine is made of.
 pub(crate) struct Parts {
@@ -77,8 +107,12 @@ pub(crate) struct Parts {
     pub(crate) roster: Arc<Roster>,
     /// The connections to the others.
     pub(crate) channels: Channels,
-    /// Where a reason to stop is left.
-    pub(crate) fault: Fault,
+    /// Where it is told that others refuse us.
+    pub(crate) refusals: Arc<Refusals>,
+    /// What commands are stamped with.
+    pub(crate) clock: Arc<dyn WallClock>,
+    /// Where it leaves what it sees.
+    pub(crate) observer: Observer,
 }
 
 /// A running engine; cheap to clone.
@@ -87,39 +121,18 @@ pub(crate) struct Engine {
     raft: Raft,
     watched: Watched,
     progress: Arc<Progress>,
+    changes: Changes,
     receiver: Arc<Receiver>,
+    compaction: Compaction,
+    served: Served,
     heard: Arc<Heard>,
+    clock: Arc<dyn WallClock>,
+    clocks: Arc<Clocks>,
+    observer: Observer,
+    turn: Turn,
+    /// In which term leadership was last to be handed over, and to whom.
+    handed_over: Arc<watch::Sender<Option<(u64, NodeId)>>>,
     rebuilds: u64,
-}
-
-/// Why this node did not do what only a leader does. Nothing was proposed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Unled {
-    /// Another one leads, or nobody.
-    NotLeader(Option<NodeId>),
-    /// We lead, as far as we know, but cannot act on it now: a quorum has not been heard of
-    /// lately, or leadership is being handed over.
-    NotNow,
-}
-
-/// Why a proposal has no reply.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Unproposed {
-    /// Not proposed.
-    Unled(Unled),
-    /// Proposed, and overtaken by another leader: whether it will be applied is unknown.
-    Unknown,
-    /// The engine has stopped; true if it was proposed before.
-    Stopped(bool),
-}
-
-/// Why a cluster was not formed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Unformed {
-    /// There is one already, or one is being formed.
-    Exists,
-    /// The engine has stopped.
-    Stopped,
 }
 
 impl fmt::Debug for Engine {
@@ -135,37 +148,69 @@ impl Engine {
         let path = snapshots.path().to_owned();
         let newest = tokio::task::spawn_blocking(move || snapshots.newest())
             .await
-            .map_err(std::io::Error::other)
-            .and_then(|newest| newest)
+            .unwrap_or_else(|error| Err(std::io::Error::other(error)))
             .map_err(|source| StartError::Io { path, source })?;
         let recovered =
             recovery::recover(&parts.machine, parts.log.as_ref(), newest.as_ref()).await?;
         let progress = Arc::new(Progress::new(config.snapshot_after_bytes));
-        let log = Log::new(parts.log, config.max_append_bytes);
+        let applied = recovered.held.facts.applied.map(position);
+        let changes = Changes::new(Arc::clone(&parts.log), Arc::clone(&progress), applied)
+            .map_err(|error| StartError::Damaged(error.into()))?;
+        let log =
+            Log::new(parts.log, config.max_append_bytes, config.node_id, &parts.observer.meters);
+        let served = Served::new(newest);
         let applier = Applier::new(
             parts.machine,
             Some(log.clone()),
             parts.snapshots.clone(),
-            newest,
-            recovered.facts,
+            served.clone(),
+            recovered.held,
             Arc::clone(&progress),
-            parts.fault,
-        );
-        let network = Network(Arc::new(Outbound::new(parts.roster, parts.channels, config)));
-        let settings = Arc::new(settings(config)?);
+            parts.observer.clone(),
+        )
+        .reading(config.readable_version)
+        .writing_snapshots_in(config.snapshot_share_percent);
+        let (observer, refusals) = (parts.observer, parts.refusals);
+        let (to_all, sent) = (parts.channels, served.clone());
+        let outbound =
+            Outbound::new(parts.roster, to_all, refusals, sent, config, observer.clone());
+        let settings = Arc::new(settings::settings(config)?);
+        let clocks = Arc::clone(&outbound.clocks);
+        let network = Network(Arc::new(outbound));
         let raft = Raft::new(config.node_id, settings, network, log, applier)
             .await
-            .map_err(|error| StartError::Damaged(error.to_string().into()))?;
-        let receiver = Receiver::new(parts.snapshots, config.snapshot_stall_timeout);
+            .map_err(|error| not_started(&error, observer.fault.cause()))?;
+        let (kept, keep) = (parts.snapshots.clone(), config.keep_entries);
+        let compaction = Compaction::new(served.clone(), kept, keep);
+        let receiver =
+            Receiver::new(parts.snapshots, config.snapshot_stall_timeout, observer.clone());
         let heard = Arc::<Heard>::default();
         Ok(Engine {
-            watched: Watched::new(&raft, config, Arc::clone(&heard)),
+            watched: Watched::new(&raft, config, Arc::clone(&heard), Arc::clone(&progress)),
+            turn: Turn::default(),
+            handed_over: Arc::default(),
             heard,
             raft,
             progress,
+            changes,
             receiver: Arc::new(receiver),
+            compaction,
+            served,
+            clock: parts.clock,
+            clocks,
+            observer,
             rebuilds: u64::from(recovered.rebuilt),
         })
+    }
+
+    /// This node's clock, in milliseconds since 1970.
+    pub(crate) fn now_unix_ms(&self) -> u64 {
+        self.clock.now_unix_ms()
+    }
+
+    /// Where it leaves what it sees.
+    pub(crate) fn observer(&self) -> &Observer {
+        &self.observer
     }
 
     /// How often the state machine had to be rebuilt at start.
@@ -178,27 +223,9 @@ impl Engine {
         self.progress.applied.subscribe()
     }
 
-    /// Proposes a command here, stamped with the time; only if we lead `term`, when given.
-    pub(crate) async fn propose(
-        &self,
-        mut command: proto::Command,
-        term: Option<u64>,
-    ) -> Result<(Position, Bytes), Unproposed> {
-        command.time_unix_ms = now_unix_ms();
-        let (responder, reply) = ProgressResponder::complete_only();
-        let mut write = self.raft.write(Proposal(command)).responder(responder);
-        if let Some(term) = term {
-            write = write.with_leader(CommittedLeader::from(term));
-        }
-        write.await.map_err(|_| Unproposed::Stopped(false))?;
-        // The engine drops the responder only when it stops.
-        match reply.await.map_err(|_| Unproposed::Stopped(true))? {
-            Ok(applied) => Ok((position(applied.log_id), applied.data)),
-            Err(ClientWriteError::ForwardToLeader(to)) => {
-                Err(Unproposed::Unled(self.unled(&to, term)))
-            }
-            Err(_) => Err(Unproposed::Unknown),
-        }
+    /// What was applied, read from the log.
+    pub(crate) fn changes(&self) -> Changes {
+        self.changes.clone()
     }
 
     /// A position that a read which begins now must wait for (Raft dissertation §6.4): a quorum
@@ -217,63 +244,19 @@ impl Engine {
         }
     }
 
-    fn unled(&self, to: &ForwardToLeader<types::TypeConfig>, term: Option<u64>) -> Unled {
-        let seen = self.watched.seen();
-        if seen.leads && term.is_none_or(|term| term == seen.vote.leader_id.term) {
-            return Unled::NotNow;
-        }
-        Unled::NotLeader(to.leader_id.or(seen.leader))
-    }
-
-    /// Forms a cluster of these voters, if this node belongs to none.
-    pub(crate) async fn initialize(&self, members: &[Member]) -> Result<(), Unformed> {
-        let members: BTreeMap<NodeId, Place> =
-            members.iter().map(|member| (member.id, Place::of(member))).collect();
-        match self.raft.initialize(members).await {
-            Ok(()) => Ok(()),
-            Err(RaftError::APIError(InitializeError::NotAllowed(_))) => Err(Unformed::Exists),
-            // The configuration was checked: this node is in its list.
-            Err(RaftError::APIError(InitializeError::NotInMembers(_))) => Err(Unformed::Exists),
-            Err(RaftError::Fatal(_)) => Err(Unformed::Stopped),
-        }
-    }
-
-    /// The voters, as this node knows them.
-    pub(crate) fn voters(&self) -> Vec<Member> {
-        self.watched.seen().voters
-    }
-
     /// Who leads, as far as known.
     pub(crate) fn leader(&self) -> Option<NodeId> {
         self.watched.seen().leader
     }
 
+    /// The term this node is in.
+    pub(crate) fn term(&self) -> u64 {
+        self.watched.seen().vote.leader_id.term
+    }
+
     /// True before the first entry.
     pub(crate) fn is_fresh(&self) -> bool {
         self.watched.seen().is_fresh
-    }
-
-    /// The other members, furthest in the log first; empty unless this node leads.
-    pub(crate) fn successors(&self) -> Vec<NodeId> {
-        let mut replicated = self.watched.replicated();
-        replicated.retain(|(_, last)| last.is_some());
-        replicated.sort_by_key(|(_, last)| std::cmp::Reverse(*last));
-        replicated.into_iter().map(|(id, _)| id).collect()
-    }
-
-    /// Asks for leadership to be handed over.
-    pub(crate) async fn hand_over(&self, to: NodeId) -> bool {
-        self.raft.trigger().transfer_leader(to).await.is_ok()
-    }
-
-    /// Asks for a snapshot.
-    pub(crate) async fn want_snapshot(&self) -> bool {
-        self.raft.trigger().snapshot().await.is_ok()
-    }
-
-    /// Waits until enough bytes were applied to be worth a snapshot.
-    pub(crate) async fn snapshot_due(&self) {
-        self.progress.snapshot_due.notified().await;
     }
 
     /// Keeps `status` up to date until the engine stops, and tells why it did.
@@ -289,16 +272,18 @@ impl Engine {
                 changed
             });
             if let Err(fatal) = watched.changed().await {
-                return fatal_text(&fatal);
+                return fatal.to_string();
             }
         }
     }
 
-    /// Stops consensus; everything it has spawned ends with it.
+    /// Stops consensus; everything it has spawned ends with it, but a snapshot that is being
+    /// written: that fails at its next block, and touches nothing from now on.
     pub(crate) async fn stop(&self) {
         if self.raft.shutdown().await.is_err() {
             tracing::error!("consensus ended with a panic");
         }
+        self.receiver.close().await;
     }
 
     /// Answers a request for a vote, or whether it would be given.
@@ -317,26 +302,14 @@ impl Engine {
         from: NodeId,
         requests: impl Stream<Item = Result<proto::AppendRequest, Refusal>> + Send + 'static,
     ) -> impl Stream<Item = Result<proto::AppendReply, Refusal>> + Send + 'static {
-        inbound::append(&self.raft, from, Arc::clone(&self.heard), requests)
-    }
-
-    /// Tells how much of a snapshot is here.
-    pub(crate) async fn snapshot_offset(
-        &self,
-        from: NodeId,
-        request: proto::SnapshotOffsetRequest,
-    ) -> Result<proto::SnapshotOffsetReply, Refusal> {
-        self.receiver.offset(from, request, &self.watched).await
-    }
-
-    /// Takes a snapshot.
-    pub(crate) async fn install_snapshot(
-        &self,
-        from: NodeId,
-        first: proto::SnapshotChunk,
-        rest: impl Stream<Item = Result<proto::SnapshotChunk, Refusal>> + Send + Unpin,
-    ) -> Result<proto::SnapshotReply, Refusal> {
-        self.receiver.install(from, first, rest, &self.watched, &self.raft).await
+        inbound::append(
+            &self.raft,
+            from,
+            Arc::clone(&self.heard),
+            Arc::clone(&self.observer.low_disk),
+            Arc::clone(&self.clock),
+            requests,
+        )
     }
 
     /// Answers a request to take over.
@@ -347,33 +320,4 @@ impl Engine {
     ) -> Result<proto::TransferLeaderReply, Refusal> {
         inbound::transfer_leader(&self.raft, from, request).await
     }
-}
-
-/// This machine's clock; 0 before 1970.
-pub(crate) fn now_unix_ms() -> u64 {
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
-}
-
-fn fatal_text(fatal: &Fatal<types::TypeConfig>) -> String {
-    fatal.to_string()
-}
-
-fn settings(config: &Config) -> Result<openraft::Config, StartError> {
-    let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
-    let settings = openraft::Config {
-        cluster_name: String::new(),
-        heartbeat_interval: millis(config.heartbeat_interval),
-        election_timeout_min: millis(config.election_timeout_min),
-        election_timeout_max: millis(config.election_timeout_max),
-        max_payload_entries: APPEND_ENTRIES,
-        snapshot_policy: SnapshotPolicy::LogsSinceLast(config.snapshot_after_entries),
-        max_in_snapshot_log_to_keep: config.keep_entries,
-        quorum_loss_probe_interval: Some(millis(config.quorum_loss_probe_interval)),
-        enable_pre_vote: Some(true),
-        // A leader that restarts knows nothing of the time it was away: it stands for election.
-        enable_leader_restore: Some(false),
-        ..openraft::Config::default()
-    };
-    settings.validate().map_err(|error| StartError::Engine(error.to_string()))
 }

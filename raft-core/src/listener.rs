@@ -4,7 +4,6 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, mpsc};
 use tokio_rustls::{TlsAcceptor, TlsStream};
 
@@ -12,6 +11,7 @@ use crate::credentials::{ALPN, Credentials};
 use crate::life::Life;
 use crate::socket::{Socket, Stream};
 use crate::throttle::Throttle;
+use crate::transport::{Acceptor, AnyConnection};
 
 /// Connections being authenticated at a time; more wait in the system's queue. Members are few,
 /// so that this is only ever reached by somebody who is none.
@@ -25,7 +25,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// Accepts connections until the node ends, and gives out those that are authenticated.
 pub(crate) fn accept(
-    listener: TcpListener,
+    listener: Box<dyn Acceptor>,
     credentials: Option<Credentials>,
     timeout: Duration,
     life: &Life,
@@ -48,7 +48,7 @@ pub(crate) fn accept(
             };
             let (acceptor, ready) = (acceptor.clone(), ready.clone());
             let (life, throttle) = (of_node.clone(), Arc::clone(&throttle));
-            of_node.spawn(async move {
+            of_node.spawn_aside(async move {
                 let made = tokio::time::timeout(timeout, authenticate(stream, acceptor)).await;
                 drop(permit);
                 match made.map_err(io::Error::from).and_then(|made| made) {
@@ -67,8 +67,7 @@ pub(crate) fn accept(
     sockets
 }
 
-async fn authenticate(stream: TcpStream, acceptor: Option<TlsAcceptor>) -> io::Result<Stream> {
-    stream.set_nodelay(true)?;
+async fn authenticate(stream: AnyConnection, acceptor: Option<TlsAcceptor>) -> io::Result<Stream> {
     let Some(acceptor) = acceptor else { return Ok(Stream::Plain(stream)) };
     let stream = acceptor.accept(stream).await?;
     if stream.get_ref().1.alpn_protocol() != Some(ALPN) {

@@ -16,6 +16,12 @@
 //! shows it, and it becomes durable in that order too. Two stores implement the seam: the
 //! write-ahead log (`wal.rs`) and its memory twin (`memory_log.rs`).
 
+#![cfg_attr(
+    not(feature = "testing"),
+    allow(unreachable_pub, reason = "public with the feature `testing`")
+)]
+
+use std::fmt;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,19 +30,19 @@ use bytes::Bytes;
 
 /// The longest payload of one entry, in bytes (32 MiB). A snapshot travels as a file, never as an
 /// entry, so that an entry is a handful of commands; the limit bounds what recovery must hold.
-pub(crate) const PAYLOAD_MAX_BYTES: usize = 32 << 20;
+pub const PAYLOAD_MAX_BYTES: usize = 32 << 20;
 
 /// The longest vote or committed pointer, in bytes (4 KiB). Both are repeated in every segment.
-pub(crate) const POINTER_MAX_BYTES: usize = 4 << 10;
+pub const POINTER_MAX_BYTES: usize = 4 << 10;
 
 /// Called exactly once: with `Ok` when the submitted change survives power loss, with the error
 /// when it may not. It may run on the log's own thread, or on the caller's before the call
 /// returns, so it must not block and must not call back into the store.
-pub(crate) type Durable = Box<dyn FnOnce(io::Result<()>) + Send>;
+pub type Durable = Box<dyn FnOnce(io::Result<()>) + Send>;
 
 /// The place of an entry: Raft paper §5.3, "index" and "term".
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct LogPosition {
+pub struct LogPosition {
     /// Index of the entry; the engine starts at 0 or 1, the store accepts either.
     pub index: u64,
     /// Term of the leader that made the entry.
@@ -45,7 +51,7 @@ pub(crate) struct LogPosition {
 
 /// One entry of the log. The payload is opaque: the engine's encoded entry.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Record {
+pub struct Record {
     /// Index of the entry.
     pub index: u64,
     /// Term of the leader that made the entry.
@@ -63,7 +69,7 @@ impl Record {
 
 /// What the store holds now, including what is submitted but not yet durable.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct LogState {
+pub struct LogState {
     /// Last entry purged; everything up to it is gone. `None` when nothing was ever purged.
     pub purged: Option<LogPosition>,
     /// Last entry, or `purged` when the log is empty, as openraft wants it.
@@ -76,12 +82,12 @@ pub(crate) struct LogState {
 
 /// Upper bounds, in microseconds, of the buckets of [`LogStats::sync_buckets`]; the last bucket
 /// takes everything slower.
-pub(crate) const SYNC_BUCKET_MICROS: [u64; 11] =
+pub const SYNC_BUCKET_MICROS: [u64; 11] =
     [100, 200, 400, 800, 1_600, 3_200, 6_400, 12_800, 25_600, 102_400, 1_000_000];
 
 /// Counters since the store was opened, and its size now.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct LogStats {
+pub struct LogStats {
     /// Calls of [`LogStore::append`] accepted.
     pub appends: u64,
     /// Entries accepted.
@@ -98,7 +104,7 @@ pub(crate) struct LogStats {
     pub sync_time: Duration,
     /// Segment files on disk.
     pub segments: u64,
-    /// Bytes of all segment files.
+    /// Bytes of all segment files, without the zeros the newest may have ahead of its next groups.
     pub disk_bytes: u64,
     /// Bytes held by the cache of the log's tail.
     pub cache_bytes: u64,
@@ -121,7 +127,7 @@ pub(crate) struct LogStats {
 ///   Recover from fsync Failures?");
 /// - a call that breaks the log's rules (a gap, a payload too long) is refused with
 ///   [`io::ErrorKind::InvalidInput`], changes nothing and fails nothing else.
-pub(crate) trait LogStore: Send + Sync + 'static {
+pub trait LogStore: fmt::Debug + Send + Sync + 'static {
     /// What the log holds now, durable or not.
     fn state(&self) -> LogState;
 
@@ -177,6 +183,15 @@ pub(crate) trait LogStore: Send + Sync + 'static {
 
     /// Counters and sizes, for metrics.
     fn stats(&self) -> LogStats;
+
+    /// Gives the log up as a killed process does: nothing more is written, every waiting and later
+    /// change is refused. [`LogStore::close`] still has to be called.
+    fn abandon(&self);
+
+    /// Makes everything accepted durable and lets go of the log, so that it can be opened again.
+    /// Blocks. Later changes are refused; reads go on. Fails as the log did, if it failed before
+    /// everything was durable.
+    fn close(&self) -> io::Result<()>;
 }
 
 /// Refuses an append that would leave a gap, reach below the purge point or hold too long a

@@ -3,6 +3,8 @@
 //! Whatever is done to the machine is a job, and jobs are done one after the other: the machine
 //! needs no lock, and may block as long as a disk does without holding up consensus.
 
+pub(crate) mod placed;
+
 use std::any::Any;
 use std::fmt;
 use std::io;
@@ -12,12 +14,12 @@ use std::thread::JoinHandle;
 
 use tokio::sync::{mpsc, oneshot};
 
-use crate::state_machine::StateMachine;
+use crate::state_machine::OnDiskStateMachine;
 
 /// Jobs waiting: openraft submits one at a time, a snapshot may be wanted besides.
 const JOBS: usize = 4;
 
-type Job = Box<dyn FnOnce(&mut dyn StateMachine) + Send>;
+type Job = Box<dyn FnOnce(&mut dyn OnDiskStateMachine) + Send>;
 
 /// A handle of the machine; cheap to clone.
 #[derive(Clone)]
@@ -39,7 +41,7 @@ impl fmt::Debug for Machine {
 
 impl Machine {
     /// Moves a machine to a thread of its own. Fails when there are no more threads.
-    pub(crate) fn start(machine: impl StateMachine) -> io::Result<Machine> {
+    pub(crate) fn start(machine: impl OnDiskStateMachine) -> io::Result<Machine> {
         let (jobs, mut waiting) = mpsc::channel::<Job>(JOBS);
         let halted = Arc::new(AtomicBool::new(false));
         let stop = Arc::clone(&halted);
@@ -60,16 +62,22 @@ impl Machine {
     /// Does a job and returns its result. Fails when the machine was stopped, or panicked.
     pub(crate) async fn run<T: Send + 'static>(
         &self,
-        job: impl FnOnce(&mut dyn StateMachine) -> T + Send + 'static,
+        job: impl FnOnce(&mut dyn OnDiskStateMachine) -> T + Send + 'static,
     ) -> io::Result<T> {
         let jobs = lock(&self.shared.jobs).clone().ok_or_else(gone)?;
         let (done, result) = oneshot::channel();
-        let job = Box::new(move |machine: &mut dyn StateMachine| {
+        let job = Box::new(move |machine: &mut dyn OnDiskStateMachine| {
             let _ = done.send(job(machine));
         });
         jobs.send(job).await.map_err(|_| gone())?;
         drop(jobs);
         result.await.map_err(|_| gone())
+    }
+
+    /// Jobs that wait, and how many may.
+    pub(crate) fn waiting(&self) -> (u64, u64) {
+        let free = lock(&self.shared.jobs).as_ref().map_or(JOBS, mpsc::Sender::capacity);
+        (JOBS.saturating_sub(free) as u64, JOBS as u64)
     }
 
     /// Stops the thread and drops the machine. When `halting`, waiting jobs are dropped too; the

@@ -14,6 +14,17 @@ pub struct Member {
     pub address: String,
     /// `host:port` (or URL) that clients of the application use; empty if there is none.
     pub service_address: String,
+    /// A label that survives the node: one that comes back wiped takes its old self's place under
+    /// the same name. Empty where there are none; otherwise unique.
+    pub name: String,
+}
+
+impl Member {
+    /// A member without name and service address.
+    #[must_use]
+    pub fn new(id: NodeId, address: impl Into<String>) -> Member {
+        Member { id, address: address.into(), ..Member::default() }
+    }
 }
 
 /// Names the cluster that `members` form: the first 16 bytes of a SHA-256 over the list sorted by
@@ -39,7 +50,7 @@ mod tests {
     use super::*;
 
     fn member(id: NodeId, address: &str) -> Member {
-        Member { id, address: address.into(), service_address: String::new() }
+        Member { id, address: address.into(), ..Member::default() }
     }
 
     #[test]

@@ -5,6 +5,7 @@
 
 use std::collections::VecDeque;
 use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
@@ -17,10 +18,12 @@ use crate::log_store::{
 /// A log that lives as long as the process.
 ///
 /// Invariants:
-/// - `records` is contiguous and begins above `purged`.
+/// - `records` is contiguous and begins above `purged`;
+/// - nothing changes through a handle that has `ended`.
 #[derive(Debug, Default)]
 pub(crate) struct MemoryLog {
-    held: Mutex<Held>,
+    held: Arc<Mutex<Held>>,
+    ended: AtomicBool,
 }
 
 #[derive(Debug, Default)]
@@ -34,8 +37,23 @@ struct Held {
 
 impl MemoryLog {
     /// An empty log.
+    #[cfg(test)]
     pub(crate) fn new() -> MemoryLog {
         MemoryLog::default()
+    }
+
+    /// The same log, opened again after this handle has ended.
+    #[cfg(feature = "testing")]
+    pub(crate) fn reopen(&self) -> MemoryLog {
+        MemoryLog { held: Arc::clone(&self.held), ended: AtomicBool::new(false) }
+    }
+
+    /// What is held, to be changed.
+    fn change(&self) -> io::Result<MutexGuard<'_, Held>> {
+        if self.ended.load(Ordering::Acquire) {
+            return Err(io::Error::other("the log was closed"));
+        }
+        Ok(self.lock())
     }
 
     fn lock(&self) -> MutexGuard<'_, Held> {
@@ -108,29 +126,33 @@ impl LogStore for MemoryLog {
     }
 
     fn append(&self, records: Vec<Record>, done: Durable) {
-        let result = self.lock().append(records);
+        let result = self.change().and_then(|mut held| held.append(records));
         done(result);
     }
 
     fn save_vote(&self, vote: Bytes, done: Durable) {
-        let result = check_pointer(&vote).map(|()| self.lock().vote = Some(vote));
+        let result = check_pointer(&vote).and_then(|()| self.change()).map(|mut held| {
+            held.vote = Some(vote);
+        });
         done(result);
     }
 
     fn save_committed(&self, committed: Bytes) {
-        if check_pointer(&committed).is_ok() {
-            self.lock().committed = Some(committed);
+        if check_pointer(&committed).is_ok()
+            && let Ok(mut held) = self.change()
+        {
+            held.committed = Some(committed);
         }
     }
 
     fn truncate_after(&self, keep: Option<u64>, done: Durable) {
-        let result = self.lock().truncate_after(keep);
+        let result = self.change().and_then(|mut held| held.truncate_after(keep));
         done(result);
     }
 
     fn purge(&self, upto: LogPosition, done: Durable) {
-        self.lock().purge(upto);
-        done(Ok(()));
+        let result = self.change().map(|mut held| held.purge(upto));
+        done(result);
     }
 
     fn read(&self, from: u64, to_exclusive: u64, max_bytes: usize) -> io::Result<Vec<Record>> {
@@ -160,6 +182,15 @@ impl LogStore for MemoryLog {
 
     fn stats(&self) -> LogStats {
         self.lock().stats.clone()
+    }
+
+    fn abandon(&self) {
+        self.ended.store(true, Ordering::Release);
+    }
+
+    fn close(&self) -> io::Result<()> {
+        self.ended.store(true, Ordering::Release);
+        Ok(())
     }
 }
 

@@ -1,10 +1,17 @@
 //! Counters and gauges in Prometheus' text format.
 
-use std::fmt::{Display, Write as _};
+mod latencies;
+mod page;
+
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use crate::assembly::tally::Tally;
 use crate::error::ProposeError;
-use crate::log_store::{LogStats, LogStore, SYNC_BUCKET_MICROS};
+use crate::log_store::{LogStats, SYNC_BUCKET_MICROS};
+use crate::low_disk::LowDisk;
+use crate::member::NodeId;
+use crate::meters::Meters;
+use crate::metrics::page::Page;
 use crate::position::Position;
 use crate::status::{Role, Status};
 
@@ -16,9 +23,12 @@ pub(crate) struct Counters {
     unknown: AtomicU64,
     forwarded: AtomicU64,
     reads: AtomicU64,
+    read_rounds: AtomicU64,
     leader_changes: AtomicU64,
     strangers: AtomicU64,
     bootstrap_rounds: AtomicU64,
+    /// Decisions about who belongs to the cluster.
+    pub(crate) assembly: Tally,
 }
 
 impl Counters {
@@ -42,6 +52,11 @@ impl Counters {
         self.reads.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// Counts a round of confirmation that reads share.
+    pub(crate) fn read_round(&self) {
+        self.read_rounds.fetch_add(1, Ordering::Relaxed);
+    }
+
     /// Counts a new leader.
     pub(crate) fn leader_change(&self) {
         self.leader_changes.fetch_add(1, Ordering::Relaxed);
@@ -58,10 +73,54 @@ impl Counters {
     }
 }
 
+/// What is exposed.
+#[derive(Debug)]
+pub(crate) struct Shown<'a> {
+    /// What the node says of itself.
+    pub(crate) status: &'a Status,
+    /// What is counted at its edges.
+    pub(crate) counters: &'a Counters,
+    /// What is measured within.
+    pub(crate) meters: &'a Meters,
+    /// The room of the disk, and what follows from it.
+    pub(crate) low_disk: &'a LowDisk,
+    /// The log's numbers.
+    pub(crate) log: LogStats,
+    /// Last entry the log has let go of.
+    pub(crate) purged_index: u64,
+    /// How far each other member has the log; empty unless this node leads.
+    pub(crate) replicated: Vec<(NodeId, Option<Position>)>,
+    /// Waiting room, its fill and its size.
+    pub(crate) queues: Vec<(&'static str, u64, u64)>,
+}
+
 /// Writes everything out.
-pub(crate) fn expose(status: &Status, counters: &Counters, log: &dyn LogStore) -> String {
-    let mut page = Page(String::with_capacity(6 << 10));
-    expose_status(&mut page, status);
+pub(crate) fn expose(shown: &Shown<'_>) -> String {
+    let mut page = Page::new();
+    page.head("build_info", "gauge", "1, for the version of the library.");
+    page.line(concat!("build_info{version=\"", env!("CARGO_PKG_VERSION"), "\"}"), 1);
+    expose_status(&mut page, shown.status);
+    expose_counters(&mut page, shown.counters);
+    page.single("rebuilds_total", "counter", "State machine rebuilds.", shown.status.rebuilds);
+    let purged = shown.purged_index;
+    page.single("purged_index", "gauge", "Last entry the log has let go of.", purged);
+    expose_log(&mut page, &shown.log);
+    latencies::expose(&mut page, shown.meters);
+    latencies::expose_peers(&mut page, shown.meters);
+    expose_disk(&mut page, shown);
+    expose_lag(&mut page, shown);
+    page.head("queue_depth", "gauge", "How much of a bounded queue is taken.");
+    for (queue, depth, _) in &shown.queues {
+        page.line(&format!("queue_depth{{queue=\"{queue}\"}}"), depth);
+    }
+    page.head("queue_capacity", "gauge", "How much a bounded queue takes.");
+    for (queue, _, capacity) in &shown.queues {
+        page.line(&format!("queue_capacity{{queue=\"{queue}\"}}"), capacity);
+    }
+    page.finish()
+}
+
+fn expose_counters(page: &mut Page, counters: &Counters) {
     let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
     page.head("proposals_total", "counter", "Commands proposed through this node, by outcome.");
     for (outcome, counter) in [
@@ -74,6 +133,7 @@ pub(crate) fn expose(status: &Status, counters: &Counters, log: &dyn LogStore) -
     for (name, help, counter) in [
         ("forwarded_proposals_total", "Commands passed on to the leader.", &counters.forwarded),
         ("reads_total", "Linearizable reads.", &counters.reads),
+        ("read_rounds_total", "Confirmations that reads shared.", &counters.read_rounds),
         ("leader_changes_total", "Leaders this node has come to follow.", &counters.leader_changes),
         ("refused_callers_total", "Calls refused for who made them.", &counters.strangers),
         (
@@ -84,11 +144,52 @@ pub(crate) fn expose(status: &Status, counters: &Counters, log: &dyn LogStore) -
     ] {
         page.single(name, "counter", help, count(counter));
     }
-    page.single("rebuilds_total", "counter", "State machine rebuilds.", status.rebuilds);
-    let purged = log.state().purged.map_or(0, |purged| purged.index);
-    page.single("purged_index", "gauge", "Last entry the log has let go of.", purged);
-    expose_log(&mut page, &log.stats());
-    page.0
+    page.head("assembly_decisions_total", "counter", "Decisions about who belongs, by kind.");
+    for (kind, count) in counters.assembly.counts() {
+        page.line(&format!("assembly_decisions_total{{kind=\"{kind}\"}}"), count);
+    }
+}
+
+fn expose_disk(page: &mut Page, shown: &Shown<'_>) {
+    let (low_disk, space) = (shown.low_disk, shown.low_disk.space());
+    for (name, help, value) in [
+        ("disk_free_bytes", "Free bytes of the data directory's file system.", space.free_bytes),
+        ("disk_size_bytes", "Bytes of the data directory's file system.", space.total_bytes),
+        ("low_disk", "1 while free bytes are below the water mark.", low_disk.is_low().into()),
+        (
+            "refuses_proposals",
+            "1 while commands are refused here for want of room on disks.",
+            low_disk.refuses().into(),
+        ),
+        (
+            "slow_disk",
+            "1 while appends take too long for the election timeout.",
+            shown.meters.disk_slow.get(),
+        ),
+        (
+            "wal_tail_cut_bytes",
+            "Bytes of a torn write cut off the log at start.",
+            shown.meters.tail_cut_bytes.get(),
+        ),
+    ] {
+        page.single(name, "gauge", help, value);
+    }
+    let check = shown.meters.disk_check_nanos.get() as f64 / 1e9;
+    let help = "What nine of ten small synced writes took at most at start; 0 if unchecked.";
+    page.single("disk_check_seconds", "gauge", help, check);
+}
+
+fn expose_lag(page: &mut Page, shown: &Shown<'_>) {
+    let help = "Entries of the leader's log a member is not known to have; on the leader only.";
+    page.head("peer_lag_entries", "gauge", help);
+    let last = shown.status.last_log.index;
+    for (peer, has) in &shown.replicated {
+        if *peer == shown.status.node_id {
+            continue;
+        }
+        let lag = last.saturating_sub(has.map_or(0, |has| has.index));
+        page.line(&format!("peer_lag_entries{{peer=\"{peer}\"}}"), lag);
+    }
 }
 
 fn expose_status(page: &mut Page, status: &Status) {
@@ -137,60 +238,5 @@ fn expose_log(page: &mut Page, log: &LogStats) {
     page.line("wal_sync_seconds_count", below);
 }
 
-struct Page(String);
-
-impl Page {
-    fn single(&mut self, name: &str, kind: &str, help: &str, value: u64) {
-        self.head(name, kind, help);
-        self.line(name, value);
-    }
-
-    fn head(&mut self, name: &str, kind: &str, help: &str) {
-        // Writing to a string cannot fail.
-        let _ = writeln!(self.0, "# HELP raft_{name} {help}\n# TYPE raft_{name} {kind}");
-    }
-
-    fn line(&mut self, name: &str, value: impl Display) {
-        let _ = writeln!(self.0, "raft_{name} {value}");
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::memory_log::MemoryLog;
-
-    #[test]
-    fn every_line_is_a_comment_or_a_name_with_a_number() {
-        let status = Status {
-            node_id: 1,
-            cluster_id: [0; 16],
-            role: Role::Leader,
-            term: 3,
-            leader: Some(1),
-            committed: Position { term: 3, index: 9 },
-            applied: Position::default(),
-            last_log: Position::default(),
-            snapshot: None,
-            voters: Vec::new(),
-            rebuilds: 2,
-        };
-        let counters = Counters::default();
-        counters.proposal(&Ok(()));
-        counters.proposal::<()>(&Err(ProposeError::Timeout));
-        let mut page = Page(expose(&status, &counters, &MemoryLog::new()));
-        let mut log = LogStats::default();
-        log.sync_buckets[1] = 4;
-        expose_log(&mut page, &log);
-        let page = page.0;
-        for line in page.lines().filter(|line| !line.starts_with('#')) {
-            let (name, value) = line.rsplit_once(' ').unwrap();
-            assert!(name.starts_with("raft_"), "{line}");
-            value.parse::<f64>().unwrap();
-        }
-        assert!(page.contains("\nraft_commit_index 9\n"));
-        assert!(page.contains("raft_proposals_total{outcome=\"applied\"} 1\n"));
-        assert!(page.contains("raft_wal_sync_seconds_bucket{le=\"0.0002\"} 4\n"));
-        assert!(page.contains("raft_wal_sync_seconds_bucket{le=\"+Inf\"} 4\n"));
-    }
-}
+mod tests;

@@ -1,38 +1,51 @@
 //! A running member of a cluster.
 
+mod announcing;
+mod assembling;
+pub(crate) mod backup;
 mod bootstrap;
+mod disk_start;
+mod disk_watch;
 mod ending;
+mod following;
+mod ground;
+mod membership;
+mod operations;
+mod promises;
+mod proposals;
+mod reads;
+mod running;
+mod serving;
+pub(crate) mod session;
 mod start;
+mod tasks;
+mod upkeep;
+mod watching;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
-use tokio::sync::watch;
-use tokio::time::{Instant, timeout_at};
+use tokio::sync::{broadcast, watch};
+use tokio::time::Instant;
 use tonic::service::Routes;
 use tonic::transport::Channel;
 
-use crate::applied::Applied;
 use crate::config::Config;
-use crate::engine::Unformed;
-use crate::error::{
-    BootstrapError, OperatorError, ProposeError, ReadError, StartError, StopReason,
-};
+use crate::engine::refusal::Unformed;
+use crate::environment::Environment;
+use crate::error::{BootstrapError, StartError, StopReason};
+use crate::event::Event;
 use crate::member::{Member, NodeId};
-use crate::metrics;
+use crate::metrics::{self, Shown};
 use crate::node::ending::Order;
-use crate::node::start::Running;
+use crate::node::running::Running;
 use crate::position::Position;
-use crate::state_machine::StateMachine;
+use crate::state_machine::OnDiskStateMachine;
 use crate::status::{Role, Status};
 
 /// A time no deadline reaches.
 const FAR: Duration = Duration::from_secs(60 * 60 * 24 * 365);
-
-/// Time for a snapshot to be written on request.
-const SNAPSHOT_TIMEOUT: Duration = Duration::from_secs(300);
 
 /// A running member of a cluster; a handle that is cheap to clone. When the last one is dropped
 /// the node halts.
@@ -48,12 +61,22 @@ impl Node {
     ///
     /// Must be called within a tokio runtime, with time and network enabled. Fails as
     /// [`StartError`] says; nothing of the node is left running then.
-    pub async fn start<M: StateMachine>(
+    pub async fn start<M: OnDiskStateMachine>(
         config: Config,
         machine: M,
         services: Routes,
     ) -> Result<Node, StartError> {
-        let running = Box::pin(start::start(config, machine, services)).await?;
+        Node::start_with(config, machine, services, Environment::default()).await
+    }
+
+    /// The same, in surroundings of the caller's choice.
+    pub(crate) async fn start_with<M: OnDiskStateMachine>(
+        config: Config,
+        machine: M,
+        services: Routes,
+        environment: Environment,
+    ) -> Result<Node, StartError> {
+        let running = Box::pin(start::start(config, machine, services, environment)).await?;
         Ok(Node { running: Arc::new(running) })
     }
 
@@ -67,9 +90,19 @@ impl Node {
     /// members beside others that are away and may know it. Spawn it where something else is to be
     /// done meanwhile; it may be dropped and called again.
     ///
-    /// Fails in a cluster that has other voters, when a member refuses this node, and when this
-    /// node stops.
+    /// A node that was given the id of a running cluster ([`Config::cluster_id`]) forms none. One
+    /// that finds its cluster itself ([`Config::assembly`]) needs no such call; it waits until the
+    /// node is a member.
+    ///
+    /// Fails in a cluster that was formed by others than `config.members` and has not changed
+    /// since, when a member refuses this node, and when this node stops.
     pub async fn bootstrap(&self) -> Result<(), BootstrapError> {
+        if self.running.gathering.is_some() {
+            return self.assembled().await;
+        }
+        if self.running.config.cluster_id.is_some() {
+            return Ok(());
+        }
         let limit = self.running.config.connect_timeout;
         let may_form = tokio::select! {
             biased;
@@ -88,55 +121,14 @@ impl Node {
 
     fn check_voters(&self) -> Result<(), BootstrapError> {
         let voters = self.running.engine.voters();
-        // Without voters: another member has formed it, and its entry is under way.
-        if voters.is_empty() || places(&voters) == places(&self.running.config.members) {
+        // Members that were changed since, by an entry behind the first one, are no contradiction
+        // to the list that formed them. Without voters: another member has formed it, and its entry
+        // is under way.
+        let changed = self.members().position != Position::default();
+        if changed || voters.is_empty() || places(&voters) == places(&self.running.config.members) {
             return Ok(());
         }
         Err(BootstrapError::OtherMembers { members: voters })
-    }
-
-    /// Proposes a command, here or at the leader, and waits until it is applied there. Waits for
-    /// a leader, if there is none, until `limit` has passed.
-    ///
-    /// The command may have been applied although an error is returned:
-    /// [`ProposeError::may_have_happened`] tells.
-    pub async fn propose(&self, command: Bytes, limit: Duration) -> Result<Applied, ProposeError> {
-        let outcome = self.running.forward.propose(command, deadline(limit)).await;
-        self.counted(outcome)
-    }
-
-    /// Proposes a command here, only if this node leads `term`: for what only that leader knows.
-    /// Never passed on.
-    pub async fn propose_in_term(
-        &self,
-        term: u64,
-        command: Bytes,
-        limit: Duration,
-    ) -> Result<Applied, ProposeError> {
-        let outcome = self.running.forward.propose_in_term(term, command, deadline(limit)).await;
-        self.counted(outcome)
-    }
-
-    fn counted(&self, outcome: Result<Applied, ProposeError>) -> Result<Applied, ProposeError> {
-        self.running.counters.proposal(&outcome);
-        outcome.map_err(|error| match error {
-            ProposeError::Stopped { proposed, .. } => {
-                ProposeError::Stopped { reason: self.reason(), proposed }
-            }
-            other => other,
-        })
-    }
-
-    /// Waits until this node's state machine contains everything acknowledged anywhere before the
-    /// call; a read of it afterwards is linearizable. Works on every member; needs a leader that
-    /// a quorum confirms.
-    pub async fn read_barrier(&self, limit: Duration) -> Result<Position, ReadError> {
-        self.running.counters.read();
-        let read = self.running.forward.read_barrier(deadline(limit)).await;
-        read.map_err(|error| match error {
-            ReadError::Stopped(_) => ReadError::Stopped(self.reason()),
-            other => other,
-        })
     }
 
     /// The last entry the state machine contains.
@@ -157,17 +149,37 @@ impl Node {
         self.running.status.clone()
     }
 
+    /// What happens to this node and its cluster: at the first call since its start, at later ones
+    /// from now on. A listener that falls behind by 1,024 events is told how many it missed.
+    #[must_use]
+    pub fn events(&self) -> broadcast::Receiver<Event> {
+        self.running.observer.events.listen()
+    }
+
     /// The kept connection for the application's own calls to another member, authenticated both
     /// ways when there is TLS; `None` for a stranger and for this node itself.
     #[must_use]
     pub fn channel(&self, to: NodeId) -> Option<Channel> {
-        Some(self.running.forward.channels.get(to)?.application.clone())
+        Some(self.running.forward.channels.get(to)?.application)
     }
 
-    /// The cluster this node belongs to.
+    /// The cluster this node belongs to; all zeros while it has not found one yet.
     #[must_use]
     pub fn cluster_id(&self) -> [u8; 16] {
         self.running.forward.roster.identity().cluster_id
+    }
+
+    /// The cluster in which this cluster's history began: its own id, unless it was restored from a
+    /// backup, when it is that of the first cluster, through any number of restores. All zeros
+    /// while the node has found no cluster yet. A member that joins a restored cluster knows it
+    /// before it holds any entry.
+    ///
+    /// What people sign for, and what else must outlive a restore, names this id; what must never
+    /// be taken for another cluster's, such as a call, names [`Node::cluster_id`]. Both clusters
+    /// may run at once, so that a signature made for one of them is valid in the other.
+    #[must_use]
+    pub fn lineage_id(&self) -> [u8; 16] {
+        self.running.forward.roster.identity().lineage_id()
     }
 
     /// Where it listens.
@@ -176,60 +188,25 @@ impl Node {
         self.running.address
     }
 
-    /// Counters and gauges in Prometheus' text format; names begin with `raft_`.
+    /// Counters, gauges and latencies in Prometheus' text format; names begin with `raft_`.
     #[must_use]
     pub fn metrics(&self) -> String {
-        metrics::expose(&self.status(), &self.running.counters, self.running.wal.as_ref())
-    }
-
-    /// Writes a snapshot now and returns the last entry it contains. Fails when nothing was
-    /// applied yet, and after five minutes.
-    pub async fn take_snapshot(&self) -> Result<Position, OperatorError> {
-        let wanted = *self.running.engine.applied().borrow();
-        let Some(wanted) = wanted else {
-            return Err(OperatorError::Impossible("nothing was applied yet"));
-        };
-        let deadline = deadline(SNAPSHOT_TIMEOUT);
-        let mut status = self.watch_status();
-        loop {
-            let contained = status.borrow_and_update().snapshot;
-            if let Some(contained) = contained.filter(|contained| *contained >= wanted) {
-                return Ok(contained);
-            }
-            if !self.running.engine.want_snapshot().await {
-                return Err(self.reason().into());
-            }
-            self.changed(&mut status, deadline, |status| status.snapshot != contained).await?;
-        }
-    }
-
-    /// Hands leadership to a member, or to whoever has most of the log, and returns who leads
-    /// afterwards. Takes an election timeout or two, in which nothing can be proposed.
-    pub async fn transfer_leadership(&self, to: Option<NodeId>) -> Result<NodeId, OperatorError> {
-        let mut status = self.watch_status();
-        let (us, leader, role) = {
-            let status = status.borrow_and_update();
-            (status.node_id, status.leader, status.role)
-        };
-        if role != Role::Leader {
-            let leader = leader.and_then(|id| self.member(id));
-            return Err(OperatorError::NotLeader { leader });
-        }
-        let successors = self.running.engine.successors();
-        let Some(to) = to.or_else(|| successors.into_iter().find(|id| *id != us)) else {
-            return Err(OperatorError::Impossible("there is nobody to hand over to"));
-        };
-        if to == us || self.member(to).is_none() {
-            return Err(OperatorError::Impossible("that is no other member"));
-        }
-        if !self.running.engine.hand_over(to).await {
-            return Err(self.reason().into());
-        }
-        let deadline = deadline(self.running.config.election_timeout_max * 4);
-        let other = |status: &Status| status.leader.is_some_and(|leader| leader != us);
-        self.changed(&mut status, deadline, other).await?;
-        let leader = status.borrow().leader;
-        leader.ok_or(OperatorError::Timeout)
+        let running = &self.running;
+        let (proposals, machine) =
+            (running.forward.proposer.under_way(), running.machine.waiting());
+        metrics::expose(&Shown {
+            status: &self.status(),
+            counters: &running.counters,
+            meters: &running.observer.meters,
+            low_disk: &running.observer.low_disk,
+            log: running.log.stats(),
+            purged_index: running.log.state().purged.map_or(0, |purged| purged.index),
+            replicated: running.engine.replicated(),
+            queues: vec![
+                ("proposals", proposals.0, proposals.1),
+                ("state_machine", machine.0, machine.1),
+            ],
+        })
     }
 
     /// Hands leadership over if it leads, flushes, stops everything and gives the data directory
@@ -270,25 +247,6 @@ impl Node {
 
     fn reason(&self) -> StopReason {
         self.running.ended.borrow().clone().unwrap_or(StopReason::Halted)
-    }
-
-    fn member(&self, id: NodeId) -> Option<Member> {
-        self.running.forward.roster.members().get(&id).cloned()
-    }
-
-    async fn changed(
-        &self,
-        status: &mut watch::Receiver<Status>,
-        deadline: Instant,
-        until: impl Fn(&Status) -> bool,
-    ) -> Result<(), OperatorError> {
-        let reached = status.wait_for(|status| status.role == Role::Stopped || until(status));
-        match timeout_at(deadline, reached).await {
-            Ok(Ok(status)) if status.role == Role::Stopped => Err(self.reason().into()),
-            Ok(Ok(_)) => Ok(()),
-            Ok(Err(_)) => Err(self.reason().into()),
-            Err(_) => Err(OperatorError::Timeout),
-        }
     }
 }
 

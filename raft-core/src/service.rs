@@ -2,30 +2,42 @@
 //!
 //! Every call is checked for who makes it (`roster.rs`), then handed to consensus (`engine.rs`) or
 //! to the proposer (`proposer.rs`). A caller that is refused learns why.
+//!
+//! - `assembly.rs`, `joining.rs`: greetings, and how nodes come together.
+//! - `membership.rs`: what members say of themselves.
+//! - `proposals.rs`, `reads.rs`: what only a leader can do.
+
+mod assembly;
+mod joining;
+mod membership;
+mod proposals;
+mod reads;
 
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::stream::{self, Stream, StreamExt as _};
-use telegraph_proto::raft::proposal_refused::Reason;
-use telegraph_proto::raft::propose_reply::Result as ProposeResult;
 use telegraph_proto::raft::raft_service_server::RaftService;
-use telegraph_proto::raft::read_index_reply::Result as ReadResult;
 use telegraph_proto::raft::{
-    AppendReply, AppendRequest, Applied as WireApplied, Caller, HelloReply, HelloRequest, Member,
-    NotLeader, Position, ProposalRefused, ProposeReply, ProposeRequest, ReadIndexReply,
-    ReadIndexRequest, SnapshotChunk, SnapshotOffsetReply, SnapshotOffsetRequest, SnapshotReply,
-    TransferLeaderReply, TransferLeaderRequest, VoteReply, VoteRequest,
+    AppendReply, AppendRequest, Caller, HelloReply, HelloRequest, JoinReply, JoinRequest,
+    PromiseReply, PromiseRequest, ProposeReply, ProposeRequest, ProposeStreamReply,
+    ProposeStreamRequest, ReadIndexReply, ReadIndexRequest, SnapshotChunk, SnapshotOffsetReply,
+    SnapshotOffsetRequest, SnapshotReply, TransferLeaderReply, TransferLeaderRequest, VoteReply,
+    VoteRequest,
 };
-use tokio::time::{Instant, timeout};
+use tokio::time::timeout;
 use tonic::{Request, Response, Status, Streaming};
 
-use crate::engine::{Engine, Unled, Unproposed, now_unix_ms};
-use crate::error::{ProposeError, Stranger};
+use crate::assembly::gathering::Gathering;
+use crate::assembly::steward::Steward;
+use crate::engine::Engine;
+use crate::error::Stranger;
+use crate::event::Event;
 use crate::member::NodeId;
 use crate::metrics::Counters;
 use crate::proposer::Proposer;
+use crate::reads::Reads;
 use crate::roster::Roster;
 use crate::throttle::Throttle;
 
@@ -38,8 +50,8 @@ const DEADLINE_MAX: Duration = Duration::from_secs(300);
 /// Time for the first message of a stream, which tells who is there.
 const FIRST_MESSAGE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Entry and snapshot formats this version reads.
-const READABLE_VERSION: u32 = 1;
+/// Replies to a stream of proposals.
+type ProposeReplies = Pin<Box<dyn Stream<Item = Result<ProposeStreamReply, Status>> + Send>>;
 
 /// The service between members.
 #[derive(Clone, Debug)]
@@ -50,77 +62,93 @@ pub(crate) struct Service {
     pub(crate) roster: Arc<Roster>,
     /// Where commands are proposed.
     pub(crate) proposer: Arc<Proposer>,
+    /// Where read indexes are confirmed.
+    pub(crate) reads: Reads,
     /// What is counted.
     pub(crate) counters: Arc<Counters>,
     /// Spares the log.
     pub(crate) throttle: Arc<Throttle>,
+    /// How nodes come together, when this one finds its cluster itself.
+    pub(crate) assembly: Option<Assembling>,
+}
+
+/// What the service needs to let nodes come together.
+#[derive(Clone, Debug)]
+pub(crate) struct Assembling {
+    /// What this node knows and has promised.
+    pub(crate) gathering: Arc<Gathering>,
+    /// What it does for the members while it leads.
+    pub(crate) steward: Steward,
 }
 
 impl Service {
     async fn admit(&self, caller: Option<&Caller>) -> Result<NodeId, Status> {
-        let known = caller.is_some_and(|caller| self.roster.has_met(caller.from_node_id));
-        let admitted = if known {
-            self.roster.admit(caller)
-        } else {
-            // The first contact is remembered on disk.
-            let (roster, caller) = (Arc::clone(&self.roster), caller.cloned());
-            tokio::task::spawn_blocking(move || roster.admit(caller.as_ref()))
-                .await
-                .unwrap_or(Err(Stranger::Unremembered))
-        };
+        self.admit_known(caller, false).await
+    }
+
+    /// Admits a member, and also who `introduces` itself as one that we do not know of yet.
+    async fn admit_known(
+        &self,
+        caller: Option<&Caller>,
+        introduces: bool,
+    ) -> Result<NodeId, Status> {
+        let admitted = self.try_admit(caller, introduces).await;
+        if let Ok(member) = &admitted {
+            tracing::Span::current().record("member", *member);
+        }
         admitted.map_err(|stranger| self.refuse(&stranger))
+    }
+
+    async fn try_admit(
+        &self,
+        caller: Option<&Caller>,
+        introduces: bool,
+    ) -> Result<NodeId, Stranger> {
+        let known = caller.is_some_and(|caller| self.roster.remembers(caller));
+        if known {
+            return self.roster.admit_known(caller, introduces);
+        }
+        // The first contact is remembered on disk.
+        let (roster, caller) = (Arc::clone(&self.roster), caller.cloned());
+        tokio::task::spawn_blocking(move || roster.admit_known(caller.as_ref(), introduces))
+            .await
+            .unwrap_or(Err(Stranger::Unremembered))
     }
 
     /// Admits members, and callers that are none (number 0): to be greeted, to propose, to read.
     async fn admit_any(&self, caller: Option<&Caller>, greets: bool) -> Result<NodeId, Status> {
+        self.admit_greeting(caller, greets, false).await
+    }
+
+    async fn admit_greeting(
+        &self,
+        caller: Option<&Caller>,
+        greets: bool,
+        introduces: bool,
+    ) -> Result<NodeId, Status> {
         match caller.filter(|caller| caller.from_node_id == 0) {
             Some(guest) => {
                 let admitted = self.roster.admit_guest(guest, greets);
                 admitted.map(|()| 0).map_err(|stranger| self.refuse(&stranger))
             }
-            None => self.admit(caller).await,
+            None => self.admit_known(caller, introduces).await,
         }
     }
 
     fn refuse(&self, stranger: &Stranger) -> Status {
         self.counters.stranger();
         if self.throttle.passes() {
-            tracing::warn!(%stranger, "calls are refused");
+            let why = stranger.to_string();
+            self.engine.observer().events.tell(Event::CallerRefused { why });
         }
         Status::failed_precondition(stranger.to_string())
-    }
-
-    fn not_leader(&self, leader: Option<NodeId>) -> NotLeader {
-        let address = self.proposer.member(leader).map(|member| member.address);
-        NotLeader {
-            leader_node_id: leader.unwrap_or_default(),
-            leader_address: address.unwrap_or_default(),
-        }
     }
 }
 
 #[tonic::async_trait]
 impl RaftService for Service {
     async fn hello(&self, request: Request<HelloRequest>) -> Result<Response<HelloReply>, Status> {
-        let from = self.admit_any(request.get_ref().caller.as_ref(), true).await?;
-        let us = self.roster.identity().node_id;
-        let member = self.roster.members().get(&us).map(|member| Member {
-            node_id: us,
-            address: member.address.clone(),
-            service_address: member.service_address.clone(),
-            readable_version: READABLE_VERSION,
-            ..Member::default()
-        });
-        Ok(Response::new(HelloReply {
-            caller: Some(self.roster.caller_to(from)),
-            member,
-            oldest_readable_version: READABLE_VERSION,
-            newest_readable_version: READABLE_VERSION,
-            fresh: self.engine.is_fresh(),
-            leader_node_id: self.engine.leader().unwrap_or_default(),
-            time_unix_ms: now_unix_ms(),
-            bootstrap_expect: u32::try_from(self.roster.members().len()).unwrap_or(u32::MAX),
-        }))
+        self.answer_hello(request.into_inner()).await.map(Response::new)
     }
 
     async fn vote(&self, request: Request<VoteRequest>) -> Result<Response<VoteReply>, Status> {
@@ -180,48 +208,34 @@ impl RaftService for Service {
         &self,
         request: Request<ProposeRequest>,
     ) -> Result<Response<ProposeReply>, Status> {
-        let request = request.into_inner();
-        self.admit_any(request.caller.as_ref(), false).await?;
-        let Some(command) = request.command else {
-            return Err(Status::invalid_argument("the command is missing"));
-        };
-        let deadline = Instant::now() + limit(request.deadline_ms);
-        let result = match self.proposer.propose(&command, None, deadline).await {
-            Ok(applied) => ProposeResult::Applied(WireApplied {
-                position: Some(Position {
-                    term: applied.position.term,
-                    index: applied.position.index,
-                }),
-                reply: applied.reply,
-                replayed: false,
-            }),
-            Err(ProposeError::NotLeader { leader }) => {
-                ProposeResult::NotLeader(self.not_leader(leader.map(|member| member.id)))
-            }
-            Err(ProposeError::NoLeader) => ProposeResult::NotLeader(self.not_leader(None)),
-            Err(error) => ProposeResult::Refused(refused(&error)),
-        };
-        Ok(Response::new(ProposeReply { result: Some(result) }))
+        self.answer_propose(request.into_inner()).await.map(Response::new)
+    }
+
+    type ProposeStreamStream = ProposeReplies;
+
+    async fn propose_stream(
+        &self,
+        request: Request<Streaming<ProposeStreamRequest>>,
+    ) -> Result<Response<Self::ProposeStreamStream>, Status> {
+        self.answer_propose_stream(request.into_inner()).await.map(Response::new)
+    }
+
+    async fn promise(
+        &self,
+        request: Request<PromiseRequest>,
+    ) -> Result<Response<PromiseReply>, Status> {
+        self.answer_promise(request.into_inner()).await.map(Response::new)
+    }
+
+    async fn join(&self, request: Request<JoinRequest>) -> Result<Response<JoinReply>, Status> {
+        self.answer_join(request.into_inner()).await.map(Response::new)
     }
 
     async fn read_index(
         &self,
         request: Request<ReadIndexRequest>,
     ) -> Result<Response<ReadIndexReply>, Status> {
-        let request = request.into_inner();
-        self.admit_any(request.caller.as_ref(), false).await?;
-        let result = match self.engine.read_index(limit(request.deadline_ms)).await {
-            Ok(at) => ReadResult::Position(Position { term: at.term, index: at.index }),
-            Err(Unproposed::Unled(Unled::NotLeader(leader))) => {
-                ReadResult::NotLeader(self.not_leader(leader))
-            }
-            Err(Unproposed::Stopped(_)) => ReadResult::Refused(ProposalRefused {
-                reason: Reason::Stopped.into(),
-                detail: String::new(),
-            }),
-            Err(_) => ReadResult::NotLeader(self.not_leader(None)),
-        };
-        Ok(Response::new(ReadIndexReply { result: Some(result) }))
+        self.answer_read_index(request.into_inner()).await.map(Response::new)
     }
 }
 
@@ -236,14 +250,4 @@ fn limit(deadline_ms: u64) -> Duration {
         0 => DEFAULT_DEADLINE,
         millis => Duration::from_millis(millis).min(DEADLINE_MAX),
     }
-}
-
-fn refused(error: &ProposeError) -> ProposalRefused {
-    let reason = match error {
-        ProposeError::TooLarge { .. } => Reason::TooLarge,
-        ProposeError::Overloaded => Reason::Overloaded,
-        ProposeError::Stopped { proposed: false, .. } => Reason::Stopped,
-        _ => Reason::OutcomeUnknown,
-    };
-    ProposalRefused { reason: reason.into(), detail: error.to_string() }
 }

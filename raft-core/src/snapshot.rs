@@ -12,7 +12,8 @@
 //! | 16 | 4 | length of the head, `h` ≤ `r` |
 //! | 20 | 4 | CRC32C of bytes 8 to 20 and of the head with its zeros |
 //! | 24 | `h` | the head: an encoded `SnapshotMeta` of `raft.proto`, zeros up to `r` |
-//! | 24 + `r` | as the head says | the state machine's image; its CRC32C is in the head |
+//! | 24 + `r` | as the head says | the open sessions: an encoded `SessionTable`; may be none |
+//! | then | the rest | the state machine's image; the head has the CRC32C of both together |
 //!
 //! A file bears its final name, `<index>-<term>.snap`, only once it is durable: written under
 //! another name, synced, renamed, directory synced. One that turns out damaged later is set aside
@@ -22,6 +23,9 @@ pub(crate) mod directory;
 pub(crate) mod file;
 pub(crate) mod incoming;
 pub(crate) mod outgoing;
+mod ownership;
+pub(crate) mod pace;
+pub(crate) mod served;
 
 #[cfg(test)]
 mod tests;

@@ -7,13 +7,13 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 use tokio_rustls::TlsStream;
 use tokio_util::sync::WaitForCancellationFutureOwned;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 use tonic::transport::server::Connected;
 
 use crate::life::Life;
+use crate::transport::AnyConnection;
 
 /// A connection; every use of it fails once its node has ended, and whoever waits on it wakes.
 pub(crate) struct Socket {
@@ -25,10 +25,10 @@ pub(crate) struct Socket {
 
 /// What carries the bytes.
 pub(crate) enum Stream {
-    /// TCP as it is.
-    Plain(TcpStream),
+    /// The transport as it is.
+    Plain(AnyConnection),
     /// TLS on it.
-    Tls(Box<TlsStream<TcpStream>>),
+    Tls(Box<TlsStream<AnyConnection>>),
 }
 
 impl Socket {

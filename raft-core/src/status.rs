@@ -23,7 +23,7 @@ pub enum Role {
 pub struct Status {
     /// This node.
     pub node_id: NodeId,
-    /// The cluster it belongs to.
+    /// The cluster it belongs to; all zeros while it has not found one yet.
     pub cluster_id: [u8; 16],
     /// The part it plays.
     pub role: Role,

@@ -1,7 +1,9 @@
 //! Saying something often enough, and not a thousand times.
 
 use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 /// Between two messages of one kind: whoever knocks at every heartbeat must not fill the log.
 const PAUSE: Duration = Duration::from_secs(5);

@@ -8,8 +8,8 @@
 //! (`wal/group.rs`), opens a new segment if this one is full (`wal/segment.rs`), writes, syncs,
 //! notes the places of the entries (`wal/index.rs`) and calls the callbacks. Reads of what has
 //! left the cache go to the files (`wal/range.rs`, `wal/reader.rs`). After a restart
-//! `wal/recovery.rs` reads the segments (`wal/scan.rs`) and tells a torn tail from damage
-//! (`wal/tail.rs`).
+//! `wal/examined.rs` reads the segments (`wal/scan.rs`) and tells a torn tail from damage
+//! (`wal/tail.rs`), and `wal/recovery.rs` mends what a crash left.
 //!
 //! It does not know what is in an entry, a vote or a pointer; does not retry; does not repair
 //! damage (a damaged node is replaced and copies the log from its peers: "Protocol-Aware
@@ -28,7 +28,10 @@
 //! record  = header (32 bytes, record.rs), payload
 //! ```
 //!
-//! Bytes are only ever appended; nothing durable is changed, until the whole file is removed.
+//! Bytes are only ever appended; nothing durable is changed, until the whole file is removed. But
+//! behind the last group of the newest segment zeros may stand, written ahead (`wal/writer.rs`):
+//! a sync then need not make a new length durable. They are cut off before a successor is made,
+//! when the log is closed, and when it is opened after a crash.
 //!
 //! - A **record** is one change: an entry, a vote, a committed pointer, a truncation, a purge.
 //!   The state of the log is what the records say when they are applied in order.
@@ -54,7 +57,9 @@
 //! When the log is opened, reading stops at the first group that is not valid.
 //!
 //! - In the newest segment, and when it can be the last write cut off half-way: the **torn tail**
-//!   is cut, and reported. Nothing in it was acknowledged.
+//!   is cut, and reported: as [`Recovery::torn_tail`], or as [`Recovery::zeros`] when it is
+//!   nothing but zeros, which a log that was not closed has anyway. Nothing in it was
+//!   acknowledged.
 //! - Anywhere else, or when anything stands behind it, or when no torn write can have left it so
 //!   (it has its full length and none of its sectors is missing): **damage**. The log does not
 //!   open; [`WalError::Corrupt`] names file and offset.
@@ -73,6 +78,61 @@
 //! that error, and reads fail. It opens again after a restart, if the disk is well: recovery
 //! needs no free space. What the failed group contained may then be there or not; it was not
 //! acknowledged.
+//!
+//! # How fast it is
+//!
+//! `benches/benches/wal.rs` lets this log and a bare loop of write and `fdatasync` of the same
+//! bytes take turns, each batch waited for. On two idle cores and an ext4 disk, three runs: one
+//! entry of 256 B a batch ran at 1.27 to 1.30 of the loop on a file that grows, 16 at 1.70 to 1.73,
+//! 64 at 1.35 to 1.52, 256 at 0.88 to 0.97, 1,024 at 0.81 to 0.83. The loop is slow where its new
+//! length waits for the file system's journal. Against a loop over a file full of zeros, which
+//! never waits for that, the log ran at 0.51 to 0.86: a thread must be woken twice for each batch,
+//! and large batches grow the file like the first loop.
+//!
+//! # What is promised, and the tests in `wal/tests/` that show it
+//!
+//! - Acknowledged is synced, names included; as the system sees it, and as the disk does:
+//!   `as_the_system_sees_it_every_acknowledgement_follows_a_sync_of_all_that_was_written`,
+//!   `every_acknowledgement_follows_a_sync_of_what_it_acknowledges`,
+//!   `a_segment_is_durable_before_its_predecessor_is_sealed_and_both_before_use`.
+//! - No timer, and one sync for all that waits: `nothing_in_the_log_waits_for_a_time`,
+//!   `all_that_queues_behind_a_sync_rides_on_the_next`,
+//!   `sixty_four_writers_in_flight_cost_as_many_syncs_as_one`.
+//! - A tail torn, zeroed or cut at any byte opens at its last whole group, and says so:
+//!   `a_tail_cut_at_any_byte_opens_with_the_last_whole_group_and_says_so`,
+//!   `a_tail_zeroed_from_any_byte_of_the_last_group_opens_and_says_so`,
+//!   `after_a_cut_the_log_goes_on_and_opens_again`.
+//! - Nothing acknowledged is lost and nothing dropped returns, in every crash state:
+//!   `every_crash_state_of_every_two_changes_of_a_new_log_is_recovered`,
+//!   `every_crash_state_of_every_two_changes_at_the_end_of_a_segment_is_recovered`,
+//!   `every_crash_state_of_every_three_changes_is_recovered`,
+//!   `a_crash_at_every_disk_operation_loses_nothing_acknowledged_and_resurrects_nothing`.
+//! - A changed bit, a missing, shortened or stale segment is refused, with file and offset:
+//!   `every_bit_of_a_small_log_matters`,
+//!   `a_flipped_bit_anywhere_is_refused_naming_file_and_offset`,
+//!   `a_missing_segment_is_refused_whichever_it_is`,
+//!   `a_shortened_segment_is_refused_at_every_length`, `a_stale_or_foreign_segment_is_refused`;
+//!   for the last group, `a_bit_of_the_last_group_is_refused_or_only_that_group_is_lost`.
+//! - Opening twice is opening once, a crash meanwhile harmless, a torn first segment new:
+//!   `a_log_opens_as_it_was_closed_and_twice_the_same`,
+//!   `a_crash_at_every_step_of_recovery_is_harmless`,
+//!   `a_first_segment_torn_before_any_acknowledgement_opens_as_new`.
+//! - On any error every callback is called, nothing is retried, and a restart heals:
+//!   `after_an_error_at_any_operation_every_callback_gets_it_and_a_restart_heals`,
+//!   `after_a_full_disk_every_callback_gets_the_error_and_a_restart_with_room_heals`,
+//!   `a_failed_sync_is_not_retried_and_the_error_names_its_cause`,
+//!   `a_failed_log_touches_the_disk_no_more`.
+//! - Memory is bounded, and ranges are: `the_cache_serves_the_tail_and_stays_within_its_bound`,
+//!   `a_caller_that_outruns_the_disk_is_held_back_not_refused`,
+//!   `old_entries_come_from_the_disk_and_within_the_limit_of_bytes`,
+//!   `opening_reads_every_byte_once_and_holds_one_segment_and_four_bytes_an_entry`.
+//! - Zeros written ahead hide no damage and no tear:
+//!   `groups_take_the_place_of_zeros_and_a_kill_leaves_the_rest_of_them`,
+//!   `a_flipped_bit_before_zeros_is_refused_and_one_among_them_harms_nothing`,
+//!   `a_group_torn_before_zeros_is_cut_and_told`,
+//!   `zeros_in_any_segment_but_the_newest_are_refused`.
+//! - A purge gives the room back: `a_purge_of_nine_tenths_leaves_at_most_a_fifth_of_the_disk`,
+//!   `disk_space_comes_back_after_a_purge_while_entries_are_read`.
 
 use std::fmt;
 use std::io;
@@ -86,15 +146,17 @@ use crate::disk::Disk;
 use crate::log_store::{Durable, LogPosition, LogState, LogStats, LogStore, Record};
 use crate::wal::config::WalConfig;
 use crate::wal::error::WalError;
+use crate::wal::examined::TornTail;
 use crate::wal::front::Front;
 use crate::wal::reader::Reader;
-use crate::wal::recovery::{Recovered, Recovery, TornTail, recover};
+use crate::wal::recovery::{Recovered, Recovery, recover};
 use crate::wal::shared::Shared;
 use crate::wal::writer::Writer;
 
 mod cache;
 pub(crate) mod config;
 pub(crate) mod error;
+pub(crate) mod examined;
 mod front;
 mod group;
 mod index;
@@ -106,6 +168,7 @@ pub(crate) mod recovery;
 mod scan;
 mod segment;
 mod shared;
+pub(crate) mod stored;
 mod tail;
 mod writer;
 
@@ -169,35 +232,6 @@ impl Wal {
             Driver::Thread(_) | Driver::Ended => false,
         }
     }
-
-    /// Gives the log up as a killed process does: nothing more is written, every waiting and later
-    /// change is refused. [`Wal::close`] still has to end the writer.
-    pub(crate) fn abandon(&self) {
-        self.shared.fail(io::Error::other("the node was halted"));
-    }
-
-    /// Makes everything accepted durable, ends the writer and lets go of the directory. Blocks.
-    /// Later changes are refused; reads go on.
-    ///
-    /// # Errors
-    /// The log's failure, if it failed before everything was durable.
-    pub(crate) fn close(&self) -> io::Result<()> {
-        self.shared.begin_close();
-        let mut driver = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
-        match std::mem::replace(&mut *driver, Driver::Ended) {
-            // The last handle may be dropped by a callback, on the writer's own thread.
-            Driver::Thread(thread) if thread.thread().id() == thread::current().id() => {}
-            Driver::Thread(thread) => {
-                if thread.join().is_err() {
-                    self.shared.fail(io::Error::other("the log writer panicked"));
-                }
-            }
-            #[cfg(test)]
-            Driver::Steps(mut writer) => while writer.step() {},
-            Driver::Ended => {}
-        }
-        self.shared.lock().check_failed()
-    }
 }
 
 impl Drop for Wal {
@@ -233,7 +267,12 @@ fn prepare(
         let TornTail { file, offset, bytes } = torn;
         tracing::warn!(file = %file.display(), offset, bytes, "cut a torn tail off the log");
     }
-    let (segment_bytes, backlog_max_bytes) = (config.segment_bytes, config.backlog_max_bytes);
+    if report.zeros > 0 {
+        let bytes = report.zeros;
+        tracing::info!(dir = %dir.display(), bytes, "cut zeros off a log that was not closed");
+    }
+    let WalConfig { segment_bytes, backlog_max_bytes, ahead_bytes, ahead_group_max_bytes, .. } =
+        config;
     let carried = rebuilt.carried.clone();
     let reader = Reader::new(Arc::clone(&disk), dir.to_owned());
     let front = Front::new(config, rebuilt.index, rebuilt.carried);
@@ -243,6 +282,8 @@ fn prepare(
         disk,
         dir: dir.to_owned(),
         segment_bytes,
+        ahead_bytes,
+        ahead_group_max_bytes,
         active,
         active_start_bytes,
         next_group,
@@ -320,6 +361,31 @@ impl LogStore for Wal {
         stats.cache_bytes = front.cache.bytes() as u64;
         stats.backlog_bytes = front.backlog_bytes() as u64;
         stats
+    }
+
+    fn abandon(&self) {
+        self.shared.fail(io::Error::other("the node was halted"));
+    }
+
+    fn close(&self) -> io::Result<()> {
+        self.shared.begin_close();
+        let mut driver = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        match std::mem::replace(&mut *driver, Driver::Ended) {
+            // The last handle may be dropped by a callback, on the writer's own thread.
+            Driver::Thread(thread) if thread.thread().id() == thread::current().id() => {}
+            Driver::Thread(thread) => {
+                if thread.join().is_err() {
+                    self.shared.fail(io::Error::other("the log writer panicked"));
+                }
+            }
+            #[cfg(test)]
+            Driver::Steps(mut writer) => {
+                while writer.step() {}
+                writer.end();
+            }
+            Driver::Ended => {}
+        }
+        self.shared.lock().check_failed()
     }
 }
 

@@ -42,6 +42,7 @@ impl Cluster {
                 id,
                 address: raft.to_string(),
                 service_address: rest.to_string(),
+                ..Member::default()
             })
             .collect();
         let configs: Vec<ManagerConfig> = (1..)

@@ -104,8 +104,12 @@ mod tests {
 
     fn sound() -> ManagerConfig {
         let credentials = crate::certs::generate_authority().unwrap().issue(&[]).unwrap();
-        let member =
-            raft_core::Member { id: 1, address: "a:7000".into(), service_address: "a:8000".into() };
+        let member = raft_core::Member {
+            id: 1,
+            address: "a:7000".into(),
+            service_address: "a:8000".into(),
+            ..raft_core::Member::default()
+        };
         let node = raft_core::Config {
             node_id: 1,
             data_dir: "data".into(),

@@ -116,7 +116,7 @@ impl Manager {
         let prepared = prepare(&config).await?;
         let metrics = Arc::new(Metrics::new());
         let presence = Presence::new(config.lease, Arc::clone(&metrics));
-        let (services, health) = grpc::services(presence.clone(), prepared.cluster_id);
+        let (services, health) = grpc::services(presence.clone());
         set_health(&health, false).await;
         let node = Node::start(config.node.clone(), prepared.store, services).await?;
         presence.attach(node.clone());
@@ -147,7 +147,7 @@ impl Manager {
         health: HealthReporter,
     ) -> Result<Self, ManagerError> {
         let (listener, rest_addr) = listener;
-        let discovery = bind_discovery(config, rest_addr, api.node.cluster_id()).await?;
+        let discovery = bind_discovery(config, rest_addr, api.node.lineage_id()).await?;
         let (stop, tasks, tracker) =
             (CancellationToken::new(), TaskTracker::new(), TaskTracker::new());
         let worker = Worker::new(
@@ -260,7 +260,6 @@ impl Manager {
 
 /// What is made where blocking is allowed.
 struct Prepared {
-    cluster_id: [u8; 16],
     store: IdentityStore,
     reader: IdentityReader,
     passwords: Passwords,
@@ -269,11 +268,11 @@ struct Prepared {
 async fn prepare(config: &ManagerConfig) -> Result<Prepared, ManagerError> {
     let (node, cost) = (config.node.clone(), config.bcrypt_cost);
     let prepared = tokio::task::spawn_blocking(move || {
-        let cluster_id = raft_core::prepare_data_dir(&node)?;
-        let (store, reader) = IdentityStore::open(&node.data_dir.join("view"), cluster_id)?;
+        let lineage_id = raft_core::prepare_data_dir(&node)?;
+        let (store, reader) = IdentityStore::open(&node.data_dir.join("view"), lineage_id)?;
         let passwords =
             Passwords::new(cost).map_err(|error| ManagerError::Internal(error.to_string()))?;
-        Ok(Prepared { cluster_id, store, reader, passwords })
+        Ok(Prepared { store, reader, passwords })
     });
     prepared.await.map_err(|error| ManagerError::Internal(error.to_string()))?
 }
@@ -295,10 +294,10 @@ fn bind_rest(address: SocketAddr) -> Result<(TcpListener, SocketAddr), ManagerEr
 async fn bind_discovery(
     config: &ManagerConfig,
     rest_addr: SocketAddr,
-    cluster_id: [u8; 16],
+    lineage_id: [u8; 16],
 ) -> Result<Option<Responder>, ManagerError> {
     let Some(address) = config.discovery_listen else { return Ok(None) };
-    let answer = Answer::new(rest_addr.port(), &hex::encode(cluster_id))?;
+    let answer = Answer::new(rest_addr.port(), &hex::encode(lineage_id))?;
     let bound = Responder::bind(address, answer).await;
     let purpose = "discovery (UDP); choose another port, or `off`";
     bound.map(Some).map_err(|source| ManagerError::Bind { purpose, address, source })

@@ -18,4 +18,6 @@ pub struct Applied {
     pub position: Position,
     /// What the state machine replied.
     pub reply: Bytes,
+    /// True when the session had applied this command before: this is its first reply.
+    pub replayed: bool,
 }

@@ -8,13 +8,13 @@ use tonic::Code;
 use crate::applied::{Applied, Position};
 use crate::connection::{self, Connection};
 use crate::error::ClientError;
-
-/// Version of the commands' envelope that every member reads.
-const COMMAND_VERSION: u32 = 1;
+use crate::explain::explain;
+use crate::pipe::Passage;
 
 /// What is asked of the leader.
 pub(crate) enum Call {
-    Propose(Bytes),
+    /// A command, which the leader stamps with the time.
+    Propose(raft::Command),
     ReadIndex,
 }
 
@@ -35,38 +35,45 @@ pub(crate) enum Answer {
 impl Call {
     /// Asks `member` once, and no longer than `deadline`.
     pub(crate) async fn ask(&self, member: &Connection, deadline: Instant) -> Answer {
-        let mut service = member.service.clone();
-        let caller = Some(member.caller());
+        let answered = timeout_at(deadline, async {
+            match self {
+                Call::Propose(command) => {
+                    self.passed(member.pipe.pass(command.clone(), deadline).await)
+                }
+                Call::ReadIndex => self.ask_read_index(member, deadline).await,
+            }
+        });
+        let late = |_| self.lost("no reply before the deadline".to_owned());
+        answered.await.unwrap_or_else(late)
+    }
+
+    fn passed(&self, passage: Passage) -> Answer {
+        match passage {
+            Passage::Replied(reply) => self.proposed(reply),
+            Passage::Refused(status) => self.failed(&status),
+            Passage::Lost(why) => self.lost(why),
+            Passage::Unsent => {
+                Answer::Elsewhere { lost: true, why: "the connection was given up".to_owned() }
+            }
+        }
+    }
+
+    async fn ask_read_index(&self, member: &Connection, deadline: Instant) -> Answer {
         let left = deadline.saturating_duration_since(Instant::now());
         // 0 would ask for the member's own default.
         let deadline_ms = u64::try_from(left.as_millis()).unwrap_or(u64::MAX).max(1);
-        let outcome = match self {
-            Call::Propose(payload) => {
-                // The leader stamps the time.
-                let (version, payload) = (COMMAND_VERSION, payload.clone());
-                let command = Some(raft::Command { version, payload, ..Default::default() });
-                let request = raft::ProposeRequest { caller, command, deadline_ms };
-                let reply = timeout_at(deadline, service.propose(request)).await;
-                reply.map(|reply| reply.map(|reply| self.proposed(reply.into_inner())))
-            }
-            Call::ReadIndex => {
-                let request = raft::ReadIndexRequest { caller, deadline_ms };
-                let reply = timeout_at(deadline, service.read_index(request)).await;
-                reply.map(|reply| reply.map(|reply| self.read(reply.into_inner())))
-            }
-        };
-        match outcome {
-            Ok(Ok(answer)) => answer,
-            Ok(Err(status)) => self.failed(&status),
-            Err(_) => self.lost("no reply before the deadline".to_owned()),
+        let request = raft::ReadIndexRequest { caller: Some(member.caller()), deadline_ms };
+        match member.service.clone().read_index(request).await {
+            Ok(reply) => self.read(reply.into_inner()),
+            Err(status) => self.failed(&status),
         }
     }
 
     fn proposed(&self, reply: raft::ProposeReply) -> Answer {
         use raft::propose_reply::Result::{Applied as Done, NotLeader, Refused};
         match reply.result {
-            Some(Done(raft::Applied { position: Some(position), reply, .. })) => {
-                Answer::Done(Applied { position: received(&position), reply })
+            Some(Done(raft::Applied { position: Some(position), reply, replayed })) => {
+                Answer::Done(Applied { position: received(&position), reply, replayed })
             }
             Some(NotLeader(who)) => Answer::NotLeader(hint(who)),
             Some(Refused(refusal)) => self.refused(refusal),
@@ -79,7 +86,7 @@ impl Call {
         match reply.result {
             Some(Done(position)) => {
                 let position = received(&position);
-                Answer::Done(Applied { position, reply: Bytes::new() })
+                Answer::Done(Applied { position, reply: Bytes::new(), replayed: false })
             }
             Some(NotLeader(who)) => Answer::NotLeader(hint(who)),
             Some(Refused(refusal)) => self.refused(refusal),
@@ -92,12 +99,16 @@ impl Call {
         let (reason, detail) = (refusal.reason(), refusal.detail);
         match reason {
             Reason::TooLarge => Answer::Final(ClientError::TooLarge { detail }),
-            Reason::Overloaded => Answer::Final(ClientError::Overloaded { detail }),
+            Reason::Overloaded | Reason::LowDisk => {
+                Answer::Final(ClientError::Overloaded { detail })
+            }
             Reason::VersionNotReadable => Answer::Final(ClientError::Refused { detail }),
             // Said only of what was not proposed before the member stopped.
             Reason::Stopped => Answer::Elsewhere { lost: true, why: detail },
-            // We open no sessions: that one of them expired is no answer to us.
-            Reason::Unspecified | Reason::SessionExpired | Reason::OutcomeUnknown => {
+            Reason::SessionExpired | Reason::ReplyForgotten => {
+                Answer::Final(ClientError::SessionExpired { detail })
+            }
+            Reason::Unspecified | Reason::OutcomeUnknown => {
                 self.lost(format!("{}: {detail}", reason.as_str_name()))
             }
         }
@@ -106,7 +117,7 @@ impl Call {
     /// A call that ended in a status. A member checks its caller before anything else, and these
     /// codes are what that yields; every other code may come after the command was taken.
     fn failed(&self, status: &tonic::Status) -> Answer {
-        let why = connection::explain(status);
+        let why = explain(status);
         let refused_at_the_door = matches!(
             status.code(),
             Code::Unauthenticated

@@ -14,12 +14,16 @@ use tonic::transport::{Channel, Endpoint, Uri};
 use tonic::{ConnectError, Status};
 
 use crate::config::ClientConfig;
+use crate::explain::explain;
+use crate::pipe::{BATCH_BYTES, Pipe};
 use crate::tls::Dialer;
 
 /// Number in the place of a node's own when the caller is not a member.
 const NOT_A_MEMBER: u64 = 0;
 /// Version of `raft.proto` that is spoken here.
 const PROTOCOL_VERSION: u32 = 1;
+/// Room for what surrounds the commands in a message, in bytes.
+const FRAME_BYTES: usize = 64 << 10;
 /// Longest reply that is read, in bytes: an entry's limit, with room to spare.
 const REPLY_MAX_BYTES: usize = 16 << 20;
 /// A member that is silent for this long is asked whether it lives, and is given as long to say so.
@@ -28,7 +32,7 @@ const KEEP_ALIVE: Duration = Duration::from_secs(10);
 /// One connection to a member that has said who it is.
 ///
 /// - When it is lost it stays lost: a later call fails before anything is sent.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct Connection {
     /// Where it leads to.
     pub(crate) address: String,
@@ -37,6 +41,8 @@ pub(crate) struct Connection {
     /// The member's number; never 0.
     node_id: u64,
     pub(crate) service: RaftServiceClient<Channel>,
+    /// What is proposed goes this way.
+    pub(crate) pipe: Pipe,
 }
 
 impl Connection {
@@ -126,7 +132,9 @@ async fn greet(
     expected: Option<[u8; 16]>,
 ) -> Result<Connection, String> {
     let mut service = RaftServiceClient::new(channel)
-        .max_encoding_message_size(config.max_command_bytes.saturating_add(4096))
+        .max_encoding_message_size(
+            config.max_command_bytes.max(BATCH_BYTES).saturating_add(FRAME_BYTES),
+        )
         .max_decoding_message_size(REPLY_MAX_BYTES);
     let request = HelloRequest { caller: Some(caller(expected, 0)), ..HelloRequest::default() };
     let reply = service.hello(request).await.map_err(|status| explain(&status))?.into_inner();
@@ -143,17 +151,6 @@ async fn greet(
         return Err("it does not say which node it is".to_owned());
     }
     let node_id = there.from_node_id;
-    Ok(Connection { address: address.to_owned(), cluster_id, node_id, service })
-}
-
-/// An error with its causes in one line: tonic's own texts name none.
-pub(crate) fn explain(error: &(dyn Error + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
+    let pipe = Pipe::new(service.clone(), caller(Some(cluster_id), node_id));
+    Ok(Connection { address: address.to_owned(), cluster_id, node_id, service, pipe })
 }

@@ -41,6 +41,13 @@ pub enum ClientError {
         /// What the leader said.
         detail: String,
     },
+    /// The cluster does not know the session, or not any more; or keeps no reply of this number.
+    /// Open a new one. Whether the command was applied is unknown.
+    #[error("the session has expired: {detail}")]
+    SessionExpired {
+        /// What the leader said.
+        detail: String,
+    },
     /// The command left, and its reply did not come: it may be applied, or may yet be.
     #[error("the outcome is unknown: {detail}")]
     OutcomeUnknown {
@@ -54,6 +61,6 @@ impl ClientError {
     /// apply it twice.
     #[must_use]
     pub fn may_have_happened(&self) -> bool {
-        matches!(self, ClientError::OutcomeUnknown { .. })
+        matches!(self, ClientError::OutcomeUnknown { .. } | ClientError::SessionExpired { .. })
     }
 }

@@ -24,10 +24,15 @@ pub(crate) struct Search {
     last_failure: Option<String>,
 }
 
+/// When a call that begins now and is given `limit` is over.
+pub(crate) fn deadline(limit: Duration) -> Instant {
+    Instant::now() + limit.min(DEADLINE_MAX)
+}
+
 impl Search {
     pub(crate) fn new(limit: Duration) -> Search {
         Search {
-            deadline: Instant::now() + limit.min(DEADLINE_MAX),
+            deadline: deadline(limit),
             tried: Vec::new(),
             hint: None,
             hints: 0,

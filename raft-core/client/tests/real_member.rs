@@ -2,12 +2,14 @@
 
 #![allow(clippy::unwrap_used)] // In tests, and in what they share.
 
-use std::io::{Read, Write};
+use std::io::Read;
 use std::path::Path;
 use std::time::Duration;
 
 use bytes::Bytes;
-use raft_core::{Config, Entry, MachineError, Member, Node, StateMachine, Tls};
+use raft_core::{
+    Config, Entry, Image, MachineError, Member, Node, OnDiskStateMachine, Records, RecordsFor, Tls,
+};
 use raft_core_client::{Client, ClientConfig, ClientError};
 use raft_core_discovery::Discovery;
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
@@ -24,7 +26,11 @@ struct Echo {
     records: Pairs,
 }
 
-impl StateMachine for Echo {
+fn kept(records: &Records) -> impl Iterator<Item = (Vec<u8>, Vec<u8>)> {
+    records.iter().filter_map(|(key, value)| Some((key.clone(), value.clone()?)))
+}
+
+impl OnDiskStateMachine for Echo {
     fn records(&self) -> Result<Pairs, MachineError> {
         Ok(self.records.clone())
     }
@@ -32,23 +38,21 @@ impl StateMachine for Echo {
     fn apply(
         &mut self,
         entries: &[Entry],
-        records: &[(Vec<u8>, Vec<u8>)],
+        records: RecordsFor<'_>,
     ) -> Result<Vec<Bytes>, MachineError> {
+        let replies: Vec<Bytes> = entries.iter().map(|entry| entry.payload.clone()).collect();
+        let records = records(&replies);
         self.records.retain(|(key, _)| !records.iter().any(|(there, _)| there == key));
-        self.records.extend_from_slice(records);
-        Ok(entries.iter().map(|entry| entry.payload.clone()).collect())
+        self.records.extend(kept(&records));
+        Ok(replies)
     }
 
-    fn snapshot(&mut self, _: &mut dyn Write) -> Result<(), MachineError> {
-        Ok(())
+    fn snapshot(&mut self) -> Result<Image, MachineError> {
+        Ok(Box::new(|_| Ok(())))
     }
 
-    fn restore(
-        &mut self,
-        _: &mut dyn Read,
-        records: &[(Vec<u8>, Vec<u8>)],
-    ) -> Result<(), MachineError> {
-        self.records = records.to_vec();
+    fn restore(&mut self, _: &mut dyn Read, records: &Records) -> Result<(), MachineError> {
+        self.records = kept(records).collect();
         Ok(())
     }
 
@@ -80,7 +84,7 @@ async fn single_node(directory: &Path, tls: &Tls) -> Node {
     let config = Config {
         node_id: 1,
         data_dir: directory.to_owned(),
-        members: vec![Member { id: 1, address, service_address: String::new() }],
+        members: vec![Member { id: 1, address, ..Member::default() }],
         tls: Some(tls.clone()),
         ..Config::default()
     };
@@ -129,5 +133,29 @@ async fn a_real_member_of_another_cluster_is_refused() {
     let other = ClientConfig { cluster_id: Some([9; 16]), ..config(&node, &tls) };
     let outcome = Client::connect(other, Duration::from_secs(1)).await;
     assert!(matches!(outcome, Err(ClientError::Unreachable { .. })), "{outcome:?}");
+    node.halt().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_command_of_a_session_is_applied_once_also_over_a_restart() {
+    let directory = tempfile::tempdir().unwrap();
+    let tls = credentials();
+    let node = single_node(directory.path(), &tls).await;
+    let client = Client::connect(config(&node, &tls), PATIENCE).await.unwrap();
+    let session = client.open_session(PATIENCE).await.unwrap();
+    let first = session.propose("first", PATIENCE).await.unwrap();
+    assert!(!first.replayed);
+    let many = (0..1000).map(|number| format!("command {number}"));
+    let outcomes = client.propose_batch(many, PATIENCE).await;
+    assert!(outcomes.iter().all(Result::is_ok));
+    node.halt().await;
+    let node = single_node(directory.path(), &tls).await;
+    let client = Client::connect(config(&node, &tls), PATIENCE).await.unwrap();
+    let again = client.resume_session(session.client_id(), 1);
+    let replayed = again.propose("first", PATIENCE).await.unwrap();
+    assert!(replayed.replayed);
+    assert_eq!((replayed.position, &replayed.reply), (first.position, &first.reply));
+    let next = again.propose("second", PATIENCE).await.unwrap();
+    assert!(!next.replayed && next.position > first.position);
     node.halt().await;
 }

@@ -4,6 +4,11 @@
 //! between the two; names of files likewise. [`SimDisk::crash`] decides what is left of the
 //! unsynced part; everything is derived from the seed, so that a failing test replays.
 
+#![cfg_attr(
+    not(feature = "testing"),
+    allow(unreachable_pub, reason = "public with the feature `testing`")
+)]
+
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -11,16 +16,18 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use crate::disk::sim::file::{SimFile, SimLock};
 use crate::disk::sim::inode::{Inode, Survival};
 use crate::disk::sim::state::{DiskOp, Fate, Fault, State, lock_state, not_found};
-use crate::disk::{Disk, DiskEntry, DiskFile, DiskLock};
+use crate::disk::{Disk, DiskEntry, DiskFile, DiskLock, Space};
 
 mod file;
 mod inode;
 pub(crate) mod random;
 pub(crate) mod state;
+#[cfg(test)]
+mod survivors;
 
 /// What survives of the unsynced part when the machine goes down.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Crash {
+pub enum Crash {
     /// The process dies, the machine stays: everything written is there.
     Process,
     /// Power loss, and nothing unsynced had reached the disk.
@@ -32,18 +39,18 @@ pub(crate) enum Crash {
 
 /// A handle to the simulated disk; clones share it.
 #[derive(Clone, Debug)]
-pub(crate) struct SimDisk {
+pub struct SimDisk {
     shared: Arc<Mutex<State>>,
 }
 
 impl SimDisk {
     /// An empty disk; all its choices follow from `seed`.
-    pub(crate) fn new(seed: u64) -> SimDisk {
+    pub fn new(seed: u64) -> SimDisk {
         SimDisk { shared: Arc::new(Mutex::new(State::new(seed))) }
     }
 
     /// Takes the machine down and brings it up again; old handles and locks are dead.
-    pub(crate) fn crash(&self, crash: Crash) {
+    pub fn crash(&self, crash: Crash) {
         let mut guard = self.state();
         let state = &mut *guard;
         state.life += 1;
@@ -75,45 +82,45 @@ impl SimDisk {
     }
 
     /// Lets the operation after the next `skip` changing ones fail.
-    pub(crate) fn fail_after(&self, skip: u64, fault: Fault) {
+    pub fn fail_after(&self, skip: u64, fault: Fault) {
         let mut state = self.state();
         state.fault = Some((state.op_count + skip, fault));
     }
 
     /// Limits the sum of all file lengths; a write beyond it is cut short and reports a full disk.
-    pub(crate) fn set_capacity(&self, bytes: u64) {
+    pub fn set_capacity(&self, bytes: u64) {
         self.state().capacity_bytes = bytes;
     }
 
     /// Takes the list of what changed the disk since the last call.
-    pub(crate) fn take_ops(&self) -> Vec<DiskOp> {
+    pub fn take_ops(&self) -> Vec<DiskOp> {
         std::mem::take(&mut self.state().ops)
     }
 
     /// Number of changing operations so far, failed ones included.
-    pub(crate) fn op_count(&self) -> u64 {
+    pub fn op_count(&self) -> u64 {
         self.state().op_count
     }
 
     /// Sum of all file lengths, in bytes.
-    pub(crate) fn used_bytes(&self) -> u64 {
+    pub fn used_bytes(&self) -> u64 {
         self.state().used_bytes()
     }
 
     /// Names of all files, sorted.
-    pub(crate) fn paths(&self) -> Vec<PathBuf> {
+    pub fn paths(&self) -> Vec<PathBuf> {
         self.state().names.keys().cloned().collect()
     }
 
     /// The bytes a reader of `path` sees.
-    pub(crate) fn bytes(&self, path: &Path) -> Option<Vec<u8>> {
+    pub fn bytes(&self, path: &Path) -> Option<Vec<u8>> {
         let state = self.state();
         let id = state.names.get(path)?;
         state.inodes.get(id).map(|inode| inode.seen().to_vec())
     }
 
     /// Puts `bytes` under `path`, durably: damage, or a file brought back.
-    pub(crate) fn put(&self, path: &Path, bytes: Vec<u8>) {
+    pub fn put(&self, path: &Path, bytes: Vec<u8>) {
         let mut state = self.state();
         let id = state.next_id;
         state.next_id += 1;
@@ -123,14 +130,14 @@ impl SimDisk {
     }
 
     /// Loses `path`, durably.
-    pub(crate) fn lose(&self, path: &Path) {
+    pub fn lose(&self, path: &Path) {
         let mut state = self.state();
         state.names.remove(path);
         state.durable_names.remove(path);
     }
 
     /// A disk of its own with the same content and no faults: for trying several fates.
-    pub(crate) fn fork(&self, seed: u64) -> SimDisk {
+    pub fn fork(&self, seed: u64) -> SimDisk {
         let fork = SimDisk::new(seed);
         let state = self.state();
         let mut copy = fork.state();
@@ -154,6 +161,11 @@ impl SimDisk {
 impl Disk for SimDisk {
     fn create_dir(&self, _dir: &Path) -> io::Result<()> {
         self.state().alive()
+    }
+
+    /// Directories are not kept: one is there as long as anything is in it.
+    fn is_dir(&self, dir: &Path) -> bool {
+        self.state().names.keys().any(|path| path.starts_with(dir))
     }
 
     fn list(&self, dir: &Path) -> io::Result<Vec<DiskEntry>> {
@@ -236,8 +248,15 @@ impl Disk for SimDisk {
         Ok(Some(Box::new(SimLock::new(Arc::clone(&self.shared), path, life))))
     }
 
+    fn space(&self, _dir: &Path) -> io::Result<Space> {
+        let state = self.state();
+        state.alive()?;
+        let total_bytes = state.capacity_bytes;
+        Ok(Space { free_bytes: total_bytes.saturating_sub(state.used_bytes()), total_bytes })
+    }
+
     fn nonce(&self) -> u64 {
-        self.state().random.next()
+        self.state().random.number()
     }
 }
 

@@ -1,20 +1,23 @@
 //! Appends on their way to one member: one stream, a few requests under way on it.
 
+use std::collections::VecDeque;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use futures_util::Stream;
 use futures_util::stream::{self, StreamExt as _};
 use openraft::RPCTypes;
 use openraft::base::BoxStream;
-use openraft::errors::{NetworkError, Timeout};
+use openraft::errors::NetworkError;
 use openraft::raft::{AppendEntriesRequest, StreamAppendError, StreamAppendResult};
 use telegraph_proto::raft as proto;
 use telegraph_proto::raft::append_reply::Result as Reply;
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Streaming;
 
-use crate::engine::peer::{CallError, Peer, call_error, misshapen};
+use crate::engine::peer::{CallError, Peer, misshapen};
 use crate::engine::types::TypeConfig;
 use crate::engine::wire::{
     Misshapen, encode_entry, read_log_id, read_log_id_option, read_vote, wire_log_id, wire_vote,
@@ -39,21 +42,21 @@ where
         let mut client = peer.client().await?;
         let first = proto::AppendRequest { caller: peer.caller(), ..wire_request(&first) };
         push(&requests, first)?;
-        client.append(ReceiverStream::new(outbox)).await.map_err(call_error)
+        client.append(ReceiverStream::new(outbox)).await.map_err(|status| peer.failed(status))
     };
     let limit = peer.outbound.connect_timeout.max(peer.outbound.append_stall);
     let replies = peer.within(limit, RPCTypes::AppendEntries, opened).await?.into_inner();
-    let pipe = Pipe {
+    let mut pipe = Pipe {
         input: Some(input),
         requests: Some(requests),
         replies,
-        under_way: 1,
+        under_way: VecDeque::with_capacity(window),
         window,
         stall: peer.outbound.append_stall,
-        us: peer.outbound.roster.identity().node_id,
-        peer: peer.id,
+        peer,
     };
-    Ok(Box::pin(stream::unfold(Some(pipe), |pipe: Option<Pipe<S>>| async move {
+    pipe.sent();
+    Ok(Box::pin(stream::unfold(Some(pipe), |pipe: Option<Pipe<'_, S>>| async move {
         let mut pipe = pipe?;
         match pipe.next_answer().await {
             Ok(Some(Ok(matched))) => Some((Ok(Ok(matched)), Some(pipe))),
@@ -67,25 +70,49 @@ where
 /// Invariants:
 /// - at most `window` requests are under way, so that the outbox always has room;
 /// - `requests` is gone once `input` has ended, which tells the member that this was all.
-struct Pipe<S> {
+struct Pipe<'p, S> {
     input: Option<S>,
     requests: Option<mpsc::Sender<proto::AppendRequest>>,
     replies: Streaming<proto::AppendReply>,
-    under_way: usize,
+    /// When each request was given to the connection, oldest first.
+    under_way: VecDeque<Instant>,
     window: usize,
     stall: Duration,
-    us: u64,
-    peer: u64,
+    peer: &'p Peer,
 }
 
-impl<S: Stream<Item = Request> + Send + Unpin> Pipe<S> {
+impl<S> Pipe<'_, S> {
+    fn sent(&mut self) {
+        self.under_way.push_back(Instant::now());
+        self.peer.meters.under_way.set(self.under_way.len() as u64);
+    }
+
+    fn answered(&mut self, reply: &proto::AppendReply) {
+        let sent = self.under_way.pop_front();
+        self.peer.meters.under_way.set(self.under_way.len() as u64);
+        self.peer.answered();
+        self.peer.outbound.clocks.note(self.peer.id, reply.time_unix_ms);
+        self.peer.meters.low_disk.store(reply.low_disk, Ordering::Relaxed);
+        if let (Some(sent), Some(Reply::Matched(_))) = (sent, &reply.result) {
+            self.peer.meters.replicate.time(sent.elapsed());
+        }
+    }
+}
+
+impl<S> Drop for Pipe<'_, S> {
+    fn drop(&mut self) {
+        self.peer.meters.under_way.set(0);
+    }
+}
+
+impl<S: Stream<Item = Request> + Send + Unpin> Pipe<'_, S> {
     async fn next_answer(&mut self) -> Result<Option<StreamAppendResult<TypeConfig>>, CallError> {
         loop {
-            if self.under_way == 0 && self.input.is_none() {
+            if self.under_way.is_empty() && self.input.is_none() {
                 return Ok(None);
             }
-            assert!(self.under_way <= self.window, "the window is kept");
-            let has_room = self.under_way < self.window;
+            assert!(self.under_way.len() <= self.window, "the window is kept");
+            let has_room = self.under_way.len() < self.window;
             let next_input = async {
                 match &mut self.input {
                     Some(input) if has_room => input.next().await,
@@ -93,35 +120,30 @@ impl<S: Stream<Item = Request> + Send + Unpin> Pipe<S> {
                 }
             };
             let stalled = async {
-                match self.under_way {
+                match self.under_way.len() {
                     0 => std::future::pending().await,
                     _ => tokio::time::sleep(self.stall).await,
                 }
             };
             tokio::select! {
                 reply = self.replies.message() => {
-                    let Some(reply) = reply.map_err(call_error)? else {
+                    let Some(reply) = reply.map_err(|status| self.peer.failed(status))? else {
                         return Err(network_error("the member closed the stream"));
                     };
-                    if self.under_way == 0 {
+                    if self.under_way.is_empty() {
                         return Err(network_error("the member answered without being asked"));
                     }
-                    self.under_way -= 1;
+                    self.answered(&reply);
                     return read_reply(reply).map(Some).map_err(misshapen);
                 }
                 request = next_input => match (request, &self.requests) {
                     (Some(request), Some(requests)) => {
                         push(requests, wire_request(&request))?;
-                        self.under_way += 1;
+                        self.sent();
                     }
                     _ => (self.input, self.requests) = (None, None),
                 },
-                () = stalled => return Err(CallError::Timeout(Timeout {
-                    action: RPCTypes::AppendEntries,
-                    id: self.us,
-                    target: self.peer,
-                    timeout: self.stall,
-                })),
+                () = stalled => return Err(self.peer.late(RPCTypes::AppendEntries, self.stall)),
             }
         }
     }
@@ -130,8 +152,8 @@ impl<S: Stream<Item = Request> + Send + Unpin> Pipe<S> {
 fn push(
     requests: &mpsc::Sender<proto::AppendRequest>,
     request: proto::AppendRequest,
-) -> Result<(), CallError> {
-    requests.try_send(request).map_err(|_| network_error("the stream has ended"))
+) -> Result<(), NetworkError<TypeConfig>> {
+    requests.try_send(request).map_err(|_| NetworkError::from_string("the stream has ended"))
 }
 
 fn network_error(what: &str) -> CallError {

@@ -1,29 +1,35 @@
-//! Committed entries on their way into the state machine, and its snapshots on their way out.
+//! Committed entries on their way into the state machine, and snapshots that replace it.
 
+use std::collections::BTreeSet;
 use std::io;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use bytes::Bytes;
 use futures_util::{Stream, StreamExt as _};
+use openraft::OptionalSend;
 use openraft::storage::{ApplyResponder, EntryResponder, RaftStateMachine};
-use openraft::{OptionalSend, RaftSnapshotBuilder};
-use telegraph_proto::raft as proto;
 use tokio::sync::{Notify, watch};
+use tokio::time::Instant;
 
-use crate::engine::facts::Facts;
+use crate::engine::batch::decide;
+use crate::engine::builder::{Builder, blocking, failed, invalid, openraft_snapshot};
+use crate::engine::facts::{Facts, Held};
 use crate::engine::log::Log;
+use crate::engine::sessions::Sessions;
+use crate::engine::skipped::Skipped;
 use crate::engine::types::{
-    LogEntry, LogId, Payload, Snapshot, SnapshotMeta, StoredMembership, TypeConfig, log_id,
-    position,
+    LogEntry, LogId, Payload, Snapshot, SnapshotMeta, StoredMembership, TypeConfig, position,
 };
-use crate::engine::wire::{Misshapen, read_stored, wire_log_id, wire_stored};
+use crate::engine::wire::{Misshapen, read_tombstones};
 use crate::fault::Fault;
 use crate::machine::Machine;
+use crate::member::NodeId;
+use crate::observer::Observer;
 use crate::position::Position;
 use crate::snapshot::directory::SnapshotDir;
-use crate::snapshot::file::{SNAPSHOT_VERSION, SnapshotFile};
-use crate::state_machine::{Entry, MachineError};
+use crate::snapshot::file::SnapshotFile;
+use crate::snapshot::served::Served;
+use crate::state_machine::MachineError;
 
 /// openraft's core with our state machine.
 pub(crate) type Raft = openraft::Raft<TypeConfig, Applier>;
@@ -44,10 +50,15 @@ pub(crate) struct Applier {
     /// `None` only where there is no log to wait for.
     log: Option<Log>,
     snapshots: SnapshotDir,
-    current: CurrentSnapshot,
-    facts: Facts,
+    served: Served,
+    held: Held,
+    /// The highest version of a command that the machine reads.
+    readable: u32,
+    /// Share of its time in which a snapshot is written, in percent.
+    snapshot_share_percent: u8,
     progress: Arc<Progress>,
     fault: Fault,
+    observer: Observer,
 }
 
 /// What others want to know of the applier.
@@ -55,10 +66,18 @@ pub(crate) struct Applier {
 pub(crate) struct Progress {
     /// The last entry applied.
     pub(crate) applied: watch::Sender<Option<Position>>,
+    /// The last membership entry applied, and the ids that were removed up to it.
+    pub(crate) removed: watch::Sender<(Option<LogId>, Arc<BTreeSet<NodeId>>)>,
     /// Told when enough bytes were applied to be worth a snapshot.
     pub(crate) snapshot_due: Notify,
     bytes_since_snapshot: AtomicU64,
     snapshot_after_bytes: u64,
+    /// Log time of the last command applied; 0 before the first.
+    log_time_unix_ms: AtomicU64,
+    /// The highest version of a command applied.
+    version: AtomicU32,
+    /// Which of the log's commands were passed over, as far as that is known.
+    skipped: Mutex<Skipped>,
 }
 
 impl Progress {
@@ -66,10 +85,52 @@ impl Progress {
     pub(crate) fn new(snapshot_after_bytes: u64) -> Progress {
         Progress {
             applied: watch::Sender::new(None),
+            removed: watch::Sender::default(),
             snapshot_due: Notify::new(),
             bytes_since_snapshot: AtomicU64::new(0),
             snapshot_after_bytes,
+            log_time_unix_ms: AtomicU64::new(0),
+            version: AtomicU32::new(0),
+            skipped: Mutex::default(),
         }
+    }
+
+    /// Which of the log's commands were passed over; changed before `applied` is.
+    pub(crate) fn skipped(&self) -> MutexGuard<'_, Skipped> {
+        // Nothing panics between two changes that belong together.
+        self.skipped.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Goes on from a state that was there before.
+    fn follow(&self, skipped: Skipped) {
+        let mut ours = self.skipped();
+        let before = ours.noted_after();
+        *ours = skipped;
+        ours.leap(before);
+    }
+
+    /// Log time as far as applied; 0 before the first command.
+    pub(crate) fn log_time(&self) -> u64 {
+        self.log_time_unix_ms.load(Ordering::Relaxed)
+    }
+
+    /// The highest version of a command applied; told before `applied` is.
+    pub(crate) fn version(&self) -> u32 {
+        self.version.load(Ordering::Acquire)
+    }
+
+    fn show(&self, facts: &Facts) {
+        self.version.store(facts.version, Ordering::Release);
+        self.log_time_unix_ms.store(facts.time_unix_ms, Ordering::Relaxed);
+        let at = *facts.membership.log_id();
+        self.removed.send_if_modified(|(last, removed)| {
+            let changed = *last != at;
+            if changed {
+                (*last, *removed) = (at, Arc::new(facts.removed.clone()));
+            }
+            changed
+        });
+        self.applied.send_replace(facts.applied.map(position));
     }
 
     fn count(&self, bytes: u64) {
@@ -77,25 +138,6 @@ impl Progress {
         if before.saturating_add(bytes) >= self.snapshot_after_bytes {
             self.bytes_since_snapshot.store(0, Ordering::Relaxed);
             self.snapshot_due.notify_one();
-        }
-    }
-}
-
-/// The snapshot that is served to others.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct CurrentSnapshot(Arc<Mutex<Option<SnapshotFile>>>);
-
-impl CurrentSnapshot {
-    fn get(&self) -> Option<SnapshotFile> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    /// Takes over a newer snapshot. One that was built while a newer one was installed is not.
-    fn set(&self, file: SnapshotFile) {
-        let mut current = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let at = |file: &SnapshotFile| file.meta.last_applied.map(|at| at.index);
-        if current.as_ref().is_none_or(|current| at(current) <= at(&file)) {
-            *current = Some(file);
         }
     }
 }
@@ -108,19 +150,41 @@ struct Batch {
 }
 
 impl Applier {
-    /// Takes over a machine whose records are `facts`, and its newest snapshot.
+    /// Takes over a machine whose records are `held`, and what is served to others.
     pub(crate) fn new(
         machine: Machine,
         log: Option<Log>,
         snapshots: SnapshotDir,
-        newest: Option<SnapshotFile>,
-        facts: Facts,
+        served: Served,
+        mut held: Held,
         progress: Arc<Progress>,
-        fault: Fault,
+        observer: Observer,
     ) -> Applier {
-        progress.applied.send_replace(facts.applied.map(position));
-        let current = CurrentSnapshot(Arc::new(Mutex::new(newest)));
-        Applier { machine, log, snapshots, current, facts, progress, fault }
+        let fault = observer.fault.clone();
+        progress.follow(std::mem::take(&mut held.skipped));
+        progress.show(&held.facts);
+        Applier {
+            machine,
+            log,
+            snapshots,
+            served,
+            held,
+            readable: u32::MAX,
+            snapshot_share_percent: 100,
+            progress,
+            fault,
+            observer,
+        }
+    }
+
+    /// Stops at commands of a version above `readable`.
+    pub(crate) fn reading(self, readable: u32) -> Applier {
+        Applier { readable, ..self }
+    }
+
+    /// Writes snapshots in that share of the time, in percent.
+    pub(crate) fn writing_snapshots_in(self, snapshot_share_percent: u8) -> Applier {
+        Applier { snapshot_share_percent, ..self }
     }
 
     async fn apply_batch(&mut self, batch: Batch) -> io::Result<()> {
@@ -128,57 +192,47 @@ impl Applier {
         if let Some(log) = &self.log {
             log.wait_durable(last.index).await?;
         }
-        let mut facts = self.facts.clone();
-        let mut entries = Vec::with_capacity(batch.entries.len());
-        let mut replied = Vec::with_capacity(batch.entries.len());
-        for entry in batch.entries {
-            assert!(
-                facts.applied.is_none_or(|applied| entry.id.index > applied.index),
-                "entries are applied in order and once"
-            );
-            facts.applied = Some(entry.id);
-            replied.push(matches!(entry.payload, Payload::Normal(_)));
-            match entry.payload {
-                Payload::Blank => {}
-                Payload::Membership(membership) => {
-                    facts.membership = StoredMembership::new(Some(entry.id), membership);
-                }
-                Payload::Normal(proposal) => entries.push(Entry {
-                    position: position(entry.id),
-                    time_unix_ms: facts.advance_time(proposal.0.time_unix_ms),
-                    version: proposal.0.version,
-                    payload: proposal.0.payload,
-                }),
-            }
-        }
-        let records = facts.records();
-        let count = entries.len();
-        let replies = self.machine.run(move |machine| machine.apply(&entries, &records)).await?;
-        let replies = replies
-            .and_then(|replies| match replies.len() == count {
-                true => Ok(replies),
+        // The machine holds what was decided so far: it stops with the first error.
+        let stored = *self.held.facts.membership.log_id();
+        // What is decided here and not applied below is never used: the node stops then.
+        let mut decided =
+            decide(batch.entries, &mut self.held, self.readable).map_err(|error| {
+                self.fault.record(Arc::new(error));
+                io::Error::other(error)
+            })?;
+        let facts = self.held.facts.records_since(stored);
+        let changes = self.held.sessions.take_changes(std::mem::take(&mut decided.pending));
+        let purged = self.log.as_ref().and_then(|log| log.store().state().purged);
+        let skipped = std::mem::take(&mut decided.skipped);
+        let step = self.progress.skipped().step(skipped, purged.map(|purged| purged.index));
+        self.observer.meters.apply_entries.value(batch.responders.len() as u64);
+        let given = Instant::now();
+        let applied = self.machine.run(move |machine| {
+            let replies = machine.apply(&decided.entries, &|replies| {
+                let mut records = facts.clone();
+                changes.append_records(replies, &mut records);
+                step.append_records(&mut records);
+                records
+            })?;
+            match replies.len() == decided.entries.len() {
+                true => Ok((decided, changes, step, replies)),
                 false => Err(MachineError::new("it did not reply once to each entry")),
-            })
-            .map_err(|error| failed(&self.fault, error))?;
-        self.facts = facts;
-        self.progress.applied.send_replace(Some(position(last)));
+            }
+        });
+        let (decided, changes, step, replies) =
+            applied.await?.map_err(|error| failed(&self.fault, error))?;
+        self.observer.meters.apply.time(given.elapsed());
+        self.held.sessions.keep(&changes, &replies);
+        self.progress.skipped().keep(step);
+        self.progress.show(&self.held.facts);
         self.progress.count(batch.bytes as u64);
-        let mut replies = replies.into_iter();
-        for (responder, has_reply) in batch.responders.into_iter().zip(replied) {
-            let reply = if has_reply { replies.next().unwrap_or_default() } else { Bytes::new() };
+        for (responder, outcome) in batch.responders.into_iter().zip(decided.outcomes(replies)) {
             if let Some(responder) = responder {
-                responder.send(reply);
+                responder.send(outcome);
             }
         }
         Ok(())
     }
-}
-
-/// Remembers a machine's error as the reason of the node's end.
-fn failed(fault: &Fault, error: MachineError) -> io::Error {
-    let error = Arc::new(error);
-    fault.record(error.clone());
-    io::Error::other(error)
 }
 
 impl RaftStateMachine<TypeConfig> for Applier {
@@ -186,7 +240,8 @@ impl RaftStateMachine<TypeConfig> for Applier {
     type SnapshotBuilder = Builder;
 
     async fn applied_state(&mut self) -> io::Result<(Option<LogId>, StoredMembership)> {
-        Ok((self.facts.applied, self.facts.membership.clone()))
+        let facts = &self.held.facts;
+        Ok((facts.applied, facts.membership.clone()))
     }
 
     async fn apply<Strm>(&mut self, mut entries: Strm) -> io::Result<()>
@@ -212,8 +267,11 @@ impl RaftStateMachine<TypeConfig> for Applier {
         Builder {
             machine: self.machine.clone(),
             snapshots: self.snapshots.clone(),
-            current: self.current.clone(),
+            served: self.served.clone(),
+            share_percent: self.snapshot_share_percent,
+            applied: self.progress.applied.subscribe(),
             fault: self.fault.clone(),
+            observer: self.observer.clone(),
         }
     }
 
@@ -222,38 +280,50 @@ impl RaftStateMachine<TypeConfig> for Applier {
         meta: &SnapshotMeta,
         snapshot: SnapshotFile,
     ) -> io::Result<()> {
+        let began = Instant::now();
         let snapshots = self.snapshots.clone();
         let file = blocking(move || snapshots.publish(snapshot)).await?;
         let facts = Facts {
             applied: meta.last_log_id,
             membership: meta.last_membership.clone(),
+            removed: file.meta.membership.as_ref().map(read_tombstones).unwrap_or_default(),
             time_unix_ms: file.meta.time_unix_ms,
+            // One written by a program that did not keep it says nothing.
+            version: file.meta.command_version.max(self.held.facts.version),
         };
-        restore(&self.machine, &file, &facts).await?.map_err(|error| failed(&self.fault, error))?;
-        self.current.set(file.clone());
-        self.facts = facts;
-        self.progress.applied.send_replace(self.facts.applied.map(position));
-        let snapshots = self.snapshots.clone();
-        blocking(move || snapshots.retain(&file)).await
+        let restored = restore(&self.machine, &file, facts).await?;
+        self.held = restored.map_err(|error| failed(&self.fault, error))?;
+        self.observer.snapshot_installed(file.upto(), file.meta.length, began.elapsed());
+        self.served.replace(file);
+        self.progress.follow(std::mem::take(&mut self.held.skipped));
+        self.progress.show(&self.held.facts);
+        let (snapshots, served) = (self.snapshots.clone(), self.served.clone());
+        blocking(move || snapshots.retain_served(&served)).await
     }
 
     async fn get_current_snapshot(&mut self) -> io::Result<Option<Snapshot>> {
-        self.current.get().map(openraft_snapshot).transpose().map_err(invalid)
+        let offered = self.served.offered(Instant::now());
+        offered.map(openraft_snapshot).transpose().map_err(invalid)
     }
 }
 
-/// Replaces the machine's state by a snapshot's, with these facts as its records.
+/// Replaces the machine's state by a snapshot's, with these facts and the snapshot's sessions as
+/// its records, which it returns.
 pub(crate) async fn restore(
     machine: &Machine,
     file: &SnapshotFile,
-    facts: &Facts,
-) -> io::Result<Result<(), MachineError>> {
+    facts: Facts,
+) -> io::Result<Result<Held, MachineError>> {
     let file = file.clone();
-    let records = facts.records();
     machine
         .run(move |machine| {
             file.verify()?;
-            machine.restore(&mut file.body_from(0)?, &records)
+            let mut body = file.body_from(0)?;
+            let sessions = Sessions::load(&mut body, file.meta.session_bytes)?;
+            let skipped = Skipped::after(facts.applied.map(position).unwrap_or_default());
+            let held = Held { facts, sessions, skipped };
+            machine.restore(&mut body, &held.records())?;
+            Ok(held)
         })
         .await
 }
@@ -264,65 +334,10 @@ pub(crate) fn facts_of(file: &SnapshotFile) -> Result<Facts, Misshapen> {
     Ok(Facts {
         applied: snapshot.meta.last_log_id,
         membership: snapshot.meta.last_membership,
+        removed: file.meta.membership.as_ref().map(read_tombstones).unwrap_or_default(),
         time_unix_ms: file.meta.time_unix_ms,
+        version: file.meta.command_version,
     })
-}
-
-/// A snapshot as openraft wants to see it.
-pub(crate) fn openraft_snapshot(file: SnapshotFile) -> Result<Snapshot, Misshapen> {
-    let last_log_id =
-        file.meta.last_applied.map(|at| log_id(Position { term: at.term, index: at.index }));
-    let last_membership = read_stored(file.meta.membership.clone())?;
-    Ok(Snapshot { meta: SnapshotMeta { last_log_id, last_membership }, snapshot: file })
-}
-
-/// Builds one snapshot.
-pub(crate) struct Builder {
-    machine: Machine,
-    snapshots: SnapshotDir,
-    current: CurrentSnapshot,
-    fault: Fault,
-}
-
-impl RaftSnapshotBuilder<TypeConfig> for Builder {
-    type SnapshotData = SnapshotFile;
-
-    async fn build_snapshot(&mut self) -> io::Result<Snapshot> {
-        let snapshots = self.snapshots.clone();
-        // On the machine's thread, so that no entry is applied between its records and its state.
-        let built = self.machine.run(move |machine| {
-            let facts = Facts::read(&machine.records()?).map_err(MachineError::new)?;
-            let mut suffix = [0; 8];
-            getrandom::fill(&mut suffix).map_err(MachineError::new)?;
-            let at = facts.applied.map(position).unwrap_or_default();
-            let meta = proto::SnapshotMeta {
-                id: format!("{at}-{}", hex::encode(suffix)),
-                last_applied: facts.applied.map(wire_log_id),
-                membership: Some(wire_stored(&facts.membership)),
-                version: SNAPSHOT_VERSION,
-                time_unix_ms: facts.time_unix_ms,
-                ..proto::SnapshotMeta::default()
-            };
-            snapshots.build(meta, |to| machine.snapshot(to))
-        });
-        let file = built.await?.map_err(|error| failed(&self.fault, error))?;
-        self.current.set(file.clone());
-        let snapshots = self.snapshots.clone();
-        // The one just built is not kept either, if a newer one was installed meanwhile.
-        let kept = self.current.get().unwrap_or_else(|| file.clone());
-        blocking(move || snapshots.retain(&kept)).await?;
-        openraft_snapshot(file).map_err(invalid)
-    }
-}
-
-fn invalid(error: Misshapen) -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, error)
-}
-
-async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> io::Result<T> + Send + 'static,
-) -> io::Result<T> {
-    tokio::task::spawn_blocking(work).await.map_err(io::Error::other)?
 }
 
 #[cfg(test)]

@@ -18,12 +18,14 @@ use telegraph_proto::raft as proto;
 use telegraph_proto::raft::append_reply::Result as Reply;
 use tonic::Status;
 
+use crate::clock::WallClock;
 use crate::engine::applier::Raft;
 use crate::engine::observe::Heard;
 use crate::engine::types::{LogEntry, LogId, TypeConfig, Vote};
 use crate::engine::wire::{
     Misshapen, decode_entry, read_log_id_option, read_vote, wire_log_id, wire_vote,
 };
+use crate::low_disk::LowDisk;
 use crate::member::NodeId;
 
 impl From<Misshapen> for Status {
@@ -75,6 +77,8 @@ pub(crate) fn append(
     raft: &Raft,
     from: NodeId,
     heard: Arc<Heard>,
+    low_disk: Arc<LowDisk>,
+    clock: Arc<dyn WallClock>,
     requests: impl Stream<Item = Result<proto::AppendRequest, Status>> + Send + 'static,
 ) -> impl Stream<Item = Result<proto::AppendReply, Status>> + Send + 'static {
     // openraft wants requests and nothing else: what ends them otherwise is told at the end.
@@ -95,7 +99,11 @@ pub(crate) fn append(
     let end =
         stream::once(async move { broken.lock().unwrap_or_else(PoisonError::into_inner).take() });
     raft.stream_append(sound)
-        .map(|answer| answer.map(wire_answer).map_err(stopped))
+        .map(move |answer| {
+            let result = Some(wire_answer(answer.map_err(stopped)?));
+            let (low_disk, time_unix_ms) = (low_disk.is_low(), clock.now_unix_ms());
+            Ok(proto::AppendReply { result, low_disk, time_unix_ms })
+        })
         .chain(end.filter_map(|status| std::future::ready(status.map(Err))))
 }
 
@@ -146,15 +154,14 @@ fn read_entries(
     Ok(entries)
 }
 
-fn wire_answer(answer: StreamAppendResult<TypeConfig>) -> proto::AppendReply {
-    let result = match answer {
+fn wire_answer(answer: StreamAppendResult<TypeConfig>) -> Reply {
+    match answer {
         Ok(matched) => Reply::Matched(proto::Matched { position: matched.map(wire_log_id) }),
         Err(StreamAppendError::Conflict(expected)) => {
             Reply::Conflict(proto::Conflict { expected: Some(wire_log_id(expected)) })
         }
         Err(StreamAppendError::HigherVote(vote)) => Reply::HigherVote(wire_vote(&vote)),
-    };
-    proto::AppendReply { result: Some(result) }
+    }
 }
 
 /// What a caller is told when this node has stopped.

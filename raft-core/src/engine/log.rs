@@ -11,12 +11,15 @@ use openraft::{LogState, OptionalSend, RaftLogReader};
 use prost::Message as _;
 use telegraph_proto::raft as proto;
 use tokio::sync::{oneshot, watch};
+use tokio::time::Instant;
 
 use crate::engine::types::{LogEntry, LogId, TypeConfig, Vote, log_id};
 use crate::engine::wire::{
     self, Misshapen, decode_entry, encode_entry, read_log_id, wire_log_id, wire_vote,
 };
 use crate::log_store::{Durable, LogPosition, LogStore, Record};
+use crate::member::NodeId;
+use crate::meters::Meters;
 use crate::position::Position;
 
 /// Bytes of entries that one read brings up when all of a range is wanted: enough to make disk
@@ -35,6 +38,9 @@ pub(crate) struct Log {
     flushed: Arc<watch::Sender<()>>,
     /// Most bytes of entries in one append request.
     append_bytes: usize,
+    /// This node, which stands for election in its own name.
+    us: NodeId,
+    meters: Arc<Meters>,
 }
 
 impl Debug for Log {
@@ -45,12 +51,17 @@ impl Debug for Log {
 
 impl Log {
     /// Adapts a store; an append request will carry at most `append_bytes` of entries.
-    pub(crate) fn new(store: Arc<dyn LogStore>, append_bytes: usize) -> Log {
-        Log { store, flushed: Arc::new(watch::Sender::new(())), append_bytes }
+    pub(crate) fn new(
+        store: Arc<dyn LogStore>,
+        append_bytes: usize,
+        us: NodeId,
+        meters: &Arc<Meters>,
+    ) -> Log {
+        let flushed = Arc::new(watch::Sender::new(()));
+        Log { store, flushed, append_bytes, us, meters: Arc::clone(meters) }
     }
 
     /// The store underneath.
-    #[cfg(test)]
     pub(crate) fn store(&self) -> &Arc<dyn LogStore> {
         &self.store
     }
@@ -123,7 +134,8 @@ fn repeat(error: &io::Error) -> io::Error {
     io::Error::new(error.kind(), error.to_string())
 }
 
-fn entry_of(record: Record) -> io::Result<LogEntry> {
+/// The entry of a record. Fails when the bytes are another's, or nobody's.
+pub(crate) fn entry_of(record: Record) -> io::Result<LogEntry> {
     let at = Position { term: record.term, index: record.index };
     let entry = decode_entry(record.payload).map_err(damaged)?;
     if entry.id != log_id(at) {
@@ -217,6 +229,9 @@ impl RaftLogStorage<TypeConfig> for Log {
     }
 
     async fn save_vote(&mut self, vote: &Vote) -> io::Result<()> {
+        if vote.leader_id.voted_for == self.us && !vote.committed {
+            self.meters.candidacies.one();
+        }
         let (done, saved) = oneshot::channel();
         let bytes = wire_vote(vote).encode_to_vec();
         let done = self.durable(|result| {
@@ -244,6 +259,7 @@ impl RaftLogStorage<TypeConfig> for Log {
         I: IntoIterator<Item = LogEntry> + OptionalSend,
         I::IntoIter: OptionalSend,
     {
+        let asked = Instant::now();
         let records = entries
             .into_iter()
             .map(|entry| Record {
@@ -253,7 +269,13 @@ impl RaftLogStorage<TypeConfig> for Log {
             })
             .collect();
         self.wait_room().await?;
-        self.store.append(records, self.durable(|result| callback.io_completed(result)));
+        let meters = Arc::clone(&self.meters);
+        let durable = self.durable(move |result| {
+            meters.append_durable.time(asked.elapsed());
+            callback.io_completed(result);
+        });
+        self.store.append(records, durable);
+        self.meters.append.time(asked.elapsed());
         Ok(())
     }
 

@@ -21,7 +21,7 @@ use openraft::{OptionalSend, RPCTypes, RaftNetworkFactory};
 use telegraph_proto::raft as proto;
 
 use crate::engine::append_out;
-use crate::engine::peer::{CallError, Outbound, Peer, call_error, misshapen};
+use crate::engine::peer::{CallError, Outbound, Peer, misshapen};
 use crate::engine::snapshot_out;
 use crate::engine::types::{Place, Snapshot, TypeConfig, Vote};
 use crate::engine::wire::{read_log_id_option, read_vote, wire_log_id, wire_vote};
@@ -39,8 +39,9 @@ pub(crate) struct Network(pub(crate) Arc<Outbound>);
 impl RaftNetworkFactory<TypeConfig> for Network {
     type Network = Peer;
 
-    async fn new_client(&mut self, id: NodeId, _: &Place) -> Peer {
-        Peer { id, outbound: Arc::clone(&self.0) }
+    async fn new_client(&mut self, id: NodeId, place: &Place) -> Peer {
+        self.0.roster.list(place.record(id));
+        Peer { id, outbound: Arc::clone(&self.0), meters: self.0.observer.meters.peer(id) }
     }
 }
 
@@ -83,7 +84,7 @@ impl NetTransferLeader<TypeConfig> for Peer {
                 to_node_id: *request.to_node_id(),
                 last_log: last_log.map(wire_log_id),
             };
-            client.transfer_leader(wire).await.map_err(call_error)
+            client.transfer_leader(wire).await.map_err(|status| self.failed(status))
         };
         let reply = self.within(option.hard_ttl(), RPCTypes::TransferLeader, call).await?;
         Ok(match reply.into_inner().accepted {
@@ -142,7 +143,7 @@ async fn ask_vote(
         true => client.pre_vote(request).await,
         false => client.vote(request).await,
     };
-    let reply = reply.map_err(call_error)?.into_inner();
+    let reply = reply.map_err(|status| peer.failed(status))?.into_inner();
     let vote = read_vote(reply.vote).map_err(misshapen)?;
     let last_log = read_log_id_option(reply.last_log).map_err(misshapen)?;
     Ok(VoteResponse::new(vote, last_log, reply.granted))

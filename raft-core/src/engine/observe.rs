@@ -7,18 +7,21 @@
 //! pre-votes a follower that hears nothing starts no new term. We know a leader only while we hear
 //! of it.
 
-use openraft::{Instant as _, ServerState};
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use openraft::async_runtime::watch::WatchReceiver as _;
 use openraft::errors::Fatal;
 use openraft::metrics::{RaftDataMetrics, RaftMetrics};
 use openraft::type_config::alias::WatchReceiverOf;
+use openraft::{Instant as _, ServerState};
+use tokio::time::Instant;
 
 use crate::config::Config;
-use crate::engine::applier::Raft;
-use crate::engine::types::{LogId, TypeConfig, Vote, position};
+use crate::engine::applier::{Progress, Raft};
+use crate::engine::types::{LogId, StoredMembership, TypeConfig, Vote, position};
+use crate::error::StopReason;
 use crate::member::{Member, NodeId};
 use crate::position::Position;
 use crate::status::{Role, Status};
@@ -39,11 +42,33 @@ impl Heard {
     }
 }
 
+/// Since when this node leads its term.
+#[derive(Debug, Default)]
+struct Elected(Mutex<Option<(u64, Instant)>>);
+
+impl Elected {
+    /// Time since this was first asked for this term.
+    fn since(&self, term: u64) -> Duration {
+        let mut first = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match *first {
+            Some((of, at)) if of == term => at.elapsed(),
+            _ => {
+                *first = Some((term, Instant::now()));
+                Duration::ZERO
+            }
+        }
+    }
+}
+
 /// A view of one openraft node.
 #[derive(Clone)]
 pub(crate) struct Watched {
     us: NodeId,
+    /// The highest version of a command that our own program reads.
+    readable: u32,
+    progress: Arc<Progress>,
     heard: Arc<Heard>,
+    elected: Arc<Elected>,
     /// Silence after which a leader is taken for gone.
     silence: Duration,
     /// Time without a quorum's answer after which we do not call ourselves leader.
@@ -67,14 +92,30 @@ pub(crate) struct Seen {
     pub(crate) is_fresh: bool,
     /// Who votes; empty before bootstrap.
     pub(crate) voters: Vec<Member>,
+    /// The newest membership here, committed or not: it counts from when it is in the log.
+    pub(crate) membership: Arc<StoredMembership>,
+    /// The newest one that is committed.
+    pub(crate) committed_membership: Arc<StoredMembership>,
+    /// The ids that were removed.
+    pub(crate) removed: Arc<BTreeSet<NodeId>>,
+    /// The last membership entry applied, of which `removed` tells.
+    pub(crate) removed_as_of: Option<LogId>,
 }
 
 impl Watched {
     /// Watches a node as configured.
-    pub(crate) fn new(raft: &Raft, config: &Config, heard: Arc<Heard>) -> Watched {
+    pub(crate) fn new(
+        raft: &Raft,
+        config: &Config,
+        heard: Arc<Heard>,
+        progress: Arc<Progress>,
+    ) -> Watched {
         Watched {
             us: config.node_id,
+            readable: config.readable_version,
+            progress,
             heard,
+            elected: Arc::default(),
             // As long as a leader's lease, after which the others may elect another one.
             silence: config.election_timeout_max,
             quorum_silence: config.quorum_loss_probe_interval,
@@ -83,11 +124,29 @@ impl Watched {
         }
     }
 
+    /// The node that is watched.
+    pub(crate) fn us(&self) -> NodeId {
+        self.us
+    }
+
+    /// True while consensus takes this node for the leader of `term`, whoever answers it.
+    pub(crate) fn is_leader_of(&self, term: u64) -> bool {
+        let metrics = self.all.borrow_watched();
+        metrics.state == ServerState::Leader && metrics.current_term == term
+    }
+
     fn leads(&self, metrics: &RaftMetrics<TypeConfig>) -> bool {
+        if metrics.state != ServerState::Leader {
+            return false;
+        }
         let mut voters = metrics.membership_config.voter_ids();
         let alone = voters.next() == Some(self.us) && voters.next().is_none();
-        let heard = metrics.last_quorum_acked.is_none_or(|at| at.elapsed() < self.quorum_silence);
-        metrics.state == ServerState::Leader && (alone || heard)
+        // A quorum has elected us, which is its last word until it answers the first append.
+        let silent = match metrics.last_quorum_acked {
+            Some(at) => at.elapsed(),
+            None => self.elected.since(metrics.current_term),
+        };
+        alone || silent < self.quorum_silence
     }
 
     fn leader(&self, metrics: &RaftMetrics<TypeConfig>) -> Option<NodeId> {
@@ -99,6 +158,7 @@ impl Watched {
 
     /// What decides about calls, now.
     pub(crate) fn seen(&self) -> Seen {
+        let (removed_as_of, removed) = self.progress.removed.borrow().clone();
         let metrics = self.all.borrow_watched();
         Seen {
             vote: metrics.vote,
@@ -107,6 +167,10 @@ impl Watched {
             leads: metrics.state == ServerState::Leader,
             is_fresh: metrics.last_log_index.is_none() && metrics.snapshot.is_none(),
             voters: voters(&metrics),
+            membership: Arc::clone(&metrics.membership_config),
+            committed_membership: Arc::clone(&metrics.committed_membership_config),
+            removed,
+            removed_as_of,
         }
     }
 
@@ -134,6 +198,11 @@ impl Watched {
         }
     }
 
+    /// Index of the last entry that the newest snapshot contains.
+    pub(crate) fn snapshot(&self) -> Option<u64> {
+        self.data.borrow_watched().snapshot.map(|id| id.index)
+    }
+
     /// Waits for the next change, or until it is time to look for silence. Fails with the reason
     /// when openraft has stopped.
     pub(crate) async fn changed(&mut self) -> Result<(), Fatal<TypeConfig>> {
@@ -149,11 +218,79 @@ impl Watched {
         if lost { running.and(Err(Fatal::Panicked)) } else { running }
     }
 
+    /// The highest version of a command that was applied here.
+    pub(crate) fn version_applied(&self) -> u32 {
+        self.progress.version()
+    }
+
+    /// The term of the last entry applied here.
+    pub(crate) fn term_applied(&self) -> Option<u64> {
+        self.progress.applied.borrow().map(|at| at.term)
+    }
+
+    /// The voters that have not said that they read commands of this version.
+    pub(crate) fn not_reading(&self, version: u32) -> Vec<NodeId> {
+        let metrics = self.all.borrow_watched();
+        let membership = metrics.membership_config.membership();
+        let reads = |id: NodeId| {
+            let said = membership.get_node(&id).map_or(0, |place| place.readable_version);
+            // Ours may have grown since it was said.
+            said.max(1) >= version && (id != self.us || self.readable >= version)
+        };
+        membership.voter_ids().filter(|id| !reads(*id)).collect()
+    }
+
+    /// Which entries set the membership: the newest here, the newest committed, and the last one
+    /// applied.
+    pub(crate) fn membership_ids(&self) -> [Option<LogId>; 3] {
+        let applied = self.progress.removed.borrow().0;
+        let metrics = self.all.borrow_watched();
+        let newest = *metrics.membership_config.log_id();
+        [newest, *metrics.committed_membership_config.log_id(), applied]
+    }
+
+    /// Waits until one of these is another entry. Fails when openraft has stopped.
+    pub(crate) async fn membership_changed(
+        &mut self,
+        last: [Option<LogId>; 3],
+    ) -> Result<(), StopReason> {
+        let mut applied = self.progress.removed.subscribe();
+        while self.membership_ids() == last {
+            let lost = tokio::select! {
+                changed = self.all.changed() => changed.is_err(),
+                changed = applied.changed() => changed.is_err(),
+            };
+            if lost || self.all.borrow_watched().running_state.is_err() {
+                return Err(StopReason::Halted);
+            }
+        }
+        Ok(())
+    }
+
     /// How far each other member is known to have the log; for a leader.
     pub(crate) fn replicated(&self) -> Vec<(NodeId, Option<Position>)> {
         let metrics = self.all.borrow_watched();
         let replication = metrics.replication.iter().flatten();
         replication.map(|(id, last)| (*id, last.map(position))).collect()
+    }
+
+    /// For how long a member has not answered, as the leader knows; `None` when it never has in
+    /// this term, or this node does not lead.
+    pub(crate) fn silence(&self, id: NodeId) -> Option<Duration> {
+        let metrics = self.all.borrow_watched();
+        (*metrics.heartbeat.as_ref()?.get(&id)?).map(|at| at.elapsed())
+    }
+
+    /// Entries of our log that a member is not known to have; `None` when it has not answered
+    /// lately, or this node does not lead.
+    pub(crate) fn lag(&self, id: NodeId) -> Option<u64> {
+        let metrics = self.all.borrow_watched();
+        let answered = (*metrics.heartbeat.as_ref()?.get(&id)?)?;
+        if answered.elapsed() >= self.quorum_silence {
+            return None;
+        }
+        let matched = (*metrics.replication.as_ref()?.get(&id)?)?;
+        Some(metrics.last_log_index?.saturating_sub(matched.index))
     }
 }
 
@@ -165,4 +302,20 @@ fn voters(metrics: &RaftMetrics<TypeConfig>) -> Vec<Member> {
     let membership = metrics.membership_config.membership();
     let member = |id| Some(membership.get_node(&id)?.member(id));
     membership.voter_ids().filter_map(member).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn the_time_since_an_election_is_that_of_its_term() {
+        let elected = Elected::default();
+        assert_eq!(elected.since(3), Duration::ZERO);
+        tokio::time::advance(Duration::from_secs(2)).await;
+        assert_eq!(elected.since(3), Duration::from_secs(2));
+        assert_eq!(elected.since(5), Duration::ZERO);
+        tokio::time::advance(Duration::from_secs(1)).await;
+        assert_eq!(elected.since(5), Duration::from_secs(1));
+    }
 }

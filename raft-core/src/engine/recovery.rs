@@ -12,9 +12,11 @@
 use std::io;
 
 use crate::engine::applier::{facts_of, restore};
-use crate::engine::facts::Facts;
+use crate::engine::batch::Unreadable;
+use crate::engine::facts::{Facts, Held};
 use crate::engine::types::{LogId, log_id};
 use crate::error::StartError;
+use crate::fault::Cause;
 use crate::log_store::{LogPosition, LogStore};
 use crate::machine::Machine;
 use crate::position::Position;
@@ -25,8 +27,8 @@ use crate::state_machine::MachineError;
 #[derive(Debug)]
 pub(crate) struct Recovered {
     /// Its records.
-    pub(crate) facts: Facts,
-    /// True when it did not fit the log.
+    pub(crate) held: Held,
+    /// True when it did not fit the log although it should have.
     pub(crate) rebuilt: bool,
 }
 
@@ -39,14 +41,19 @@ pub(crate) async fn recover(
 ) -> Result<Recovered, StartError> {
     let records = machine.run(|machine| machine.records()).await.map_err(stopped)??;
     let snapshot = newest.map(facts_of).transpose().map_err(damaged)?.unwrap_or_default();
-    let misfit = match Facts::read(&records) {
-        Ok(facts) => match misfit(log, &facts, &snapshot).map_err(damaged)? {
-            None => return Ok(Recovered { facts, rebuilt: false }),
+    let misfit = match Held::read(&records) {
+        Ok(held) => match misfit(log, &held.facts, &snapshot).map_err(damaged)? {
+            None => return Ok(Recovered { held, rebuilt: false }),
             Some(why) => why,
         },
         Err(_) => "its records are garbled",
     };
-    tracing::warn!(why = misfit, "the state machine is rebuilt from snapshot and log");
+    let volatile = machine.run(|machine| machine.is_volatile()).await.map_err(stopped)?;
+    if volatile {
+        tracing::info!("the state machine is filled from snapshot and log");
+    } else {
+        tracing::warn!(why = misfit, "the state machine is rebuilt from snapshot and log");
+    }
     let purged = log.state().purged.map(id_of);
     if purged.is_some_and(|purged| snapshot.applied < Some(purged)) {
         let why = format!("{misfit}; and no sound snapshot reaches up to the log");
@@ -54,10 +61,18 @@ pub(crate) async fn recover(
     }
     machine.run(|machine| machine.reset()).await.map_err(stopped)??;
     let Some(file) = newest else {
-        return Ok(Recovered { facts: Facts::default(), rebuilt: true });
+        return Ok(Recovered { held: Held::default(), rebuilt: !volatile });
     };
-    restore(machine, file, &snapshot).await.map_err(stopped)??;
-    Ok(Recovered { facts: snapshot, rebuilt: true })
+    let held = restore(machine, file, snapshot).await.map_err(stopped)??;
+    Ok(Recovered { held, rebuilt: !volatile })
+}
+
+/// Why consensus did not start, given what its parts have left as the reason.
+pub(crate) fn not_started(error: &dyn std::error::Error, cause: Option<Cause>) -> StartError {
+    match cause {
+        Some(cause) if cause.is::<Unreadable>() => StartError::TooNew(cause),
+        _ => damaged(error.to_string()),
+    }
 }
 
 /// Why a machine with these records does not fit, if it does not.

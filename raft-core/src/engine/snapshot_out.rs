@@ -3,15 +3,18 @@
 use std::time::Duration;
 
 use openraft::RPCTypes;
-use openraft::errors::{NetworkError, StreamingError};
+use openraft::errors::{NetworkError, StreamingError, Unreachable};
 use openraft::raft::SnapshotResponse;
 use telegraph_proto::raft as proto;
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 use tokio_stream::wrappers::ReceiverStream;
+use tonic::Code;
 
-use crate::engine::peer::{CallError, Peer, call_error, misshapen};
+use crate::engine::peer::{CallError, Peer, misshapen};
 use crate::engine::types::{TypeConfig, Vote};
 use crate::engine::wire::{read_vote, wire_vote};
+use crate::event::Event;
 use crate::snapshot::file::SnapshotFile;
 use crate::snapshot::outgoing::SnapshotBody;
 
@@ -29,6 +32,24 @@ pub(crate) async fn send(
     vote: Vote,
     file: SnapshotFile,
 ) -> Result<SnapshotResponse<TypeConfig>, StreamingError<TypeConfig>> {
+    let Some(sending) = peer.outbound.served.begin(peer.id, &file) else {
+        let why = "the snapshot is damaged, and another one is on its way";
+        return Err(CallError::from(Unreachable::from_string(why)).into());
+    };
+    let sent = transfer(peer, vote, file).await.inspect_err(|error| {
+        tracing::warn!(member = peer.id, %error, "a snapshot did not get through");
+    })?;
+    if sent.vote <= vote {
+        sending.finish();
+    }
+    Ok(sent)
+}
+
+async fn transfer(
+    peer: &Peer,
+    vote: Vote,
+    file: SnapshotFile,
+) -> Result<SnapshotResponse<TypeConfig>, CallError> {
     let stall = peer.outbound.snapshot_stall;
     let asked = ask_offset(peer, vote, &file);
     let reply = peer.within(stall, RPCTypes::InstallSnapshot, asked).await?;
@@ -38,22 +59,53 @@ pub(crate) async fn send(
     }
     let offset = reply.offset.min(file.meta.length);
     tracing::info!(member = peer.id, offset, length = file.meta.length, "sending a snapshot");
+    if offset > 0 {
+        peer.outbound.observer.meters.resumed_out.one();
+        let resumed = Event::SnapshotResumed { member: peer.id, offset_bytes: offset };
+        peer.outbound.observer.events.tell(resumed);
+    }
+    let began = Instant::now();
+    let (upto, bytes) = (file.upto(), file.meta.length.saturating_sub(offset));
     let (pieces, outbox) = mpsc::channel(READ_AHEAD);
     let mut client = peer.client().await?;
+    let sent = file.clone();
     let answered = async {
         let reply = client.install_snapshot(ReceiverStream::new(outbox)).await;
-        let vote = reply.map_err(call_error)?.into_inner().vote;
+        if reply.as_ref().is_err_and(|refusal| refusal.code() == Code::DataLoss) {
+            suspect(peer, sent).await?;
+        }
+        let vote = reply.map_err(|status| peer.failed(status))?.into_inner().vote;
         read_vote(vote).map(SnapshotResponse::new).map_err(misshapen)
     };
     tokio::pin!(answered);
     let feeding = feed(peer, vote, file, offset, pieces, stall);
     tokio::select! {
         // An answer before the end is a refusal.
-        early = &mut answered => return Ok(early?),
+        early = &mut answered => return early,
         fed = feeding => fed?,
     }
     let finish = stall.saturating_mul(FINISH_FACTOR);
-    Ok(peer.within(finish, RPCTypes::InstallSnapshot, answered).await?)
+    let answer = peer.within(finish, RPCTypes::InstallSnapshot, answered).await?;
+    peer.outbound.observer.meters.snapshot_send.time(began.elapsed());
+    peer.outbound.observer.events.tell(Event::SnapshotSent {
+        to: peer.id,
+        upto,
+        bytes,
+        took: began.elapsed(),
+    });
+    Ok(answer)
+}
+
+/// Looks whether what arrived damaged was damaged here. If so it is not sent any more.
+async fn suspect(peer: &Peer, file: SnapshotFile) -> Result<(), CallError> {
+    let found = file.clone();
+    let verified = tokio::task::spawn_blocking(move || found.verify()).await;
+    if let Ok(Err(error)) = verified {
+        tracing::error!(path = %file.path.display(), %error, "a snapshot is damaged");
+        peer.outbound.served.condemn(&file);
+        return Err(NetworkError::new(&error).into());
+    }
+    Ok(())
 }
 
 async fn ask_offset(
@@ -67,7 +119,7 @@ async fn ask_offset(
         meta: Some(file.meta.clone()),
     };
     let mut client = peer.client().await?;
-    Ok(client.snapshot_offset(request).await.map_err(call_error)?.into_inner())
+    Ok(client.snapshot_offset(request).await.map_err(|status| peer.failed(status))?.into_inner())
 }
 
 async fn feed(
@@ -93,8 +145,10 @@ async fn feed(
         if is_last && chunk.caller.is_none() {
             return Ok(());
         }
+        let piece_bytes = piece.data.len() as u64;
         chunk.offset = piece.offset;
         (chunk.data, chunk.checksum) = (piece.data, piece.checksum);
+        peer.outbound.observer.meters.snapshot_sent_bytes.add(piece_bytes);
         let sent = async {
             let chunk = std::mem::take(&mut chunk);
             let gone = |_| CallError::Network(NetworkError::from_string("the stream has ended"));
@@ -108,7 +162,7 @@ async fn feed(
 }
 
 /// Reads the file where blocking is allowed. A snapshot that cannot be read fails the transfer,
-/// not the node: the next try uses the newest one.
+/// not the node.
 async fn read<T: Send + 'static>(
     work: impl FnOnce() -> std::io::Result<T> + Send + 'static,
 ) -> Result<T, CallError> {

@@ -1,6 +1,6 @@
 //! openraft's own conformance suite, on our log and our applier.
 
-use std::io::{Read, Write};
+use std::io::Read;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -10,15 +10,16 @@ use tempfile::TempDir;
 
 use crate::disk::RealDisk;
 use crate::engine::applier::{Applier, Progress};
-use crate::engine::facts::Facts;
+use crate::engine::facts::Held;
 use crate::engine::log::Log;
 use crate::engine::types::TypeConfig;
-use crate::fault::Fault;
 use crate::log_store::LogStore;
 use crate::machine::Machine;
 use crate::memory_log::MemoryLog;
+use crate::observer::Observer;
 use crate::snapshot::directory::SnapshotDir;
-use crate::state_machine::{Entry, MachineError, Records, StateMachine};
+use crate::snapshot::served::Served;
+use crate::state_machine::{Entry, Image, MachineError, OnDiskStateMachine, Records, RecordsFor};
 use crate::wal::Wal;
 use crate::wal::config::WalConfig;
 
@@ -31,26 +32,36 @@ struct Counter {
     count: u64,
 }
 
-impl StateMachine for Counter {
+pub(super) fn kept(records: &Records) -> Vec<(Vec<u8>, Vec<u8>)> {
+    records.iter().filter_map(|(key, value)| Some((key.clone(), value.clone()?))).collect()
+}
+
+impl OnDiskStateMachine for Counter {
     fn records(&self) -> Result<Vec<(Vec<u8>, Vec<u8>)>, MachineError> {
         Ok(self.records.clone())
     }
 
-    fn apply(&mut self, entries: &[Entry], records: &Records) -> Result<Vec<Bytes>, MachineError> {
+    fn apply(
+        &mut self,
+        entries: &[Entry],
+        records: RecordsFor<'_>,
+    ) -> Result<Vec<Bytes>, MachineError> {
         self.count += entries.len() as u64;
-        self.records = records.to_vec();
-        Ok(vec![Bytes::new(); entries.len()])
+        let replies = vec![Bytes::new(); entries.len()];
+        self.records = kept(&records(&replies));
+        Ok(replies)
     }
 
-    fn snapshot(&mut self, to: &mut dyn Write) -> Result<(), MachineError> {
-        Ok(to.write_all(&self.count.to_be_bytes())?)
+    fn snapshot(&mut self) -> Result<Image, MachineError> {
+        let count = self.count;
+        Ok(Box::new(move |to| Ok(to.write_all(&count.to_be_bytes())?)))
     }
 
     fn restore(&mut self, from: &mut dyn Read, records: &Records) -> Result<(), MachineError> {
         let mut count = [0; 8];
         from.read_exact(&mut count)?;
         self.count = u64::from_be_bytes(count);
-        self.records = records.to_vec();
+        self.records = kept(records);
         Ok(())
     }
 
@@ -76,16 +87,16 @@ impl StoreBuilder<TypeConfig, Log, Applier, TempDir> for Builder {
         } else {
             Arc::new(MemoryLog::new())
         };
-        let log = Log::new(store, 1 << 20);
+        let log = Log::new(store, 1 << 20, 1, &Arc::default());
         let applier = Applier::new(
             Machine::start(Counter::default()).unwrap(),
             // The suite applies entries that are in no log.
             None,
             SnapshotDir::open(&keep.path().join("snapshots")).unwrap(),
-            None,
-            Facts::default(),
+            Served::default(),
+            Held::default(),
             Arc::new(Progress::new(u64::MAX)),
-            Fault::default(),
+            Observer::default(),
         );
         Ok((keep, log, applier))
     }
@@ -106,7 +117,7 @@ async fn a_failed_log_wakes_whoever_waits_for_it_to_be_durable() {
     let keep = tempfile::tempdir().unwrap();
     let (wal, _) = Wal::open(keep.path(), Arc::new(RealDisk), WalConfig::default()).unwrap();
     let wal = Arc::new(wal);
-    let log = Log::new(wal.clone() as Arc<dyn LogStore>, 1 << 20);
+    let log = Log::new(wal.clone() as Arc<dyn LogStore>, 1 << 20, 1, &Arc::default());
     let waiting = tokio::spawn({
         let log = log.clone();
         async move { log.wait_durable(5).await }

@@ -4,10 +4,6 @@
 //! keep the bytes they were encoded to, by the leader once: the same bytes lie in every log and
 //! travel in every append.
 
-// openraft names its tokio runtime through an alias it has deprecated in favour of a crate of its
-// own; the alias spares another exact pin.
-#![allow(deprecated, reason = "see above")]
-
 use std::fmt;
 
 use bytes::Bytes;
@@ -16,24 +12,43 @@ use openraft::impls::leader_id_std;
 use openraft::type_config::alias::{
     CommittedLeaderIdOf, LogIdOf, SnapshotMetaOf, SnapshotOf, StoredMembershipOf, VoteOf,
 };
+use openraft::{OptionalSend, RaftTypeConfig};
 use telegraph_proto::raft as proto;
 
+use crate::engine::outcome::Outcome;
+use crate::engine::responder::Timed;
+use crate::engine::runtime::Runtime;
 use crate::member::{Member, NodeId};
+use crate::members::MemberRecord;
 use crate::position::Position;
 use crate::snapshot::file::SnapshotFile;
 
-openraft::declare_raft_types!(
-    /// The one configuration of openraft in this crate.
-    pub(crate) TypeConfig:
-        D = Proposal,
-        R = Bytes,
-        NodeId = u64,
-        Node = Place,
-        Term = u64,
-        LeaderId = leader_id_std::LeaderId<u64, u64>,
-        Entry = LogEntry,
-        AsyncRuntime = openraft::impls::TokioRuntime,
-);
+/// The one configuration of openraft in this crate. Written out, because its macro cannot name
+/// another responder than its own.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct TypeConfig;
+
+impl RaftTypeConfig for TypeConfig {
+    type D = Proposal;
+    type R = Outcome;
+    type NodeId = u64;
+    type Node = Place;
+    type Term = u64;
+    type LeaderId = leader_id_std::LeaderId<u64, u64>;
+    type Vote = openraft::impls::Vote<Self::LeaderId>;
+    type Payload = Payload;
+    type Entry = LogEntry;
+    type AsyncRuntime = Runtime;
+    type Responder<T>
+        = Timed<T>
+    where
+        T: OptionalSend + 'static;
+    type Batch<T>
+        = openraft::impls::InlineBatch<T>
+    where
+        T: OptionalSend + 'static;
+    type ErrorSource = openraft::impls::BoxedErrorSource;
+}
 
 /// Term of the leader that made an entry.
 pub(crate) type CommittedLeader = CommittedLeaderIdOf<TypeConfig>;
@@ -52,26 +67,65 @@ pub(crate) type Snapshot = SnapshotOf<TypeConfig, SnapshotFile>;
 /// What an entry carries.
 pub(crate) type Payload = openraft::EntryPayload<Proposal, NodeId, Place>;
 
-/// Where a member is found; its number is openraft's to keep.
+/// What the membership says of a member; its number is openraft's to keep.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Place {
     /// `host:port` for the other members.
     pub(crate) address: String,
     /// What the application's clients use.
     pub(crate) service_address: String,
+    /// Its label; empty if none.
+    pub(crate) name: String,
+    /// Its data directory's; empty or 16 bytes, empty until it was seen.
+    pub(crate) incarnation: Bytes,
+    /// The Ed25519 key it signs with; empty until registered.
+    pub(crate) signing_key: Bytes,
+    /// Highest command version it reads; 0 until it has said so.
+    pub(crate) readable_version: u32,
 }
 
 impl Place {
-    /// Where this member is found.
+    /// Where this member is found; nothing else is known of it.
     pub(crate) fn of(member: &Member) -> Place {
-        let (address, service_address) = (member.address.clone(), member.service_address.clone());
-        Place { address, service_address }
+        Place {
+            address: member.address.clone(),
+            service_address: member.service_address.clone(),
+            name: member.name.clone(),
+            ..Place::default()
+        }
     }
 
     /// The member of that number that is found here.
     pub(crate) fn member(&self, id: NodeId) -> Member {
-        let (address, service_address) = (self.address.clone(), self.service_address.clone());
-        Member { id, address, service_address }
+        Member {
+            id,
+            address: self.address.clone(),
+            service_address: self.service_address.clone(),
+            name: self.name.clone(),
+        }
+    }
+
+    /// The same as the rest of this crate says it.
+    pub(crate) fn record(&self, id: NodeId) -> MemberRecord {
+        MemberRecord {
+            member: self.member(id),
+            // An empty one is none: it was checked when it was decoded.
+            incarnation: self.incarnation.as_ref().try_into().ok(),
+            signing_key: self.signing_key.as_ref().try_into().ok(),
+            readable_version: self.readable_version,
+        }
+    }
+}
+
+impl From<&MemberRecord> for Place {
+    fn from(record: &MemberRecord) -> Place {
+        let bytes = |of: Option<&[u8]>| of.map(Bytes::copy_from_slice).unwrap_or_default();
+        Place {
+            incarnation: bytes(record.incarnation.as_ref().map(|id| id.as_slice())),
+            signing_key: bytes(record.signing_key.as_ref().map(|key| key.as_slice())),
+            readable_version: record.readable_version,
+            ..Place::of(&record.member)
+        }
     }
 }
 

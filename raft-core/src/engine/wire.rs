@@ -16,7 +16,7 @@ use thiserror::Error;
 use crate::engine::types::{
     LogEntry, LogId, Membership, Payload, Place, Proposal, StoredMembership, Vote, log_id, position,
 };
-use crate::member::Member;
+use crate::member::NodeId;
 use crate::position::Position;
 
 /// Bytes that are no message of ours, or a message that lacks something.
@@ -88,27 +88,46 @@ pub(crate) fn wire_membership(membership: &Membership) -> proto::Membership {
         voter_sets: sets
             .map(|set| proto::VoterSet { node_ids: set.iter().copied().collect() })
             .collect(),
-        members: membership.nodes().map(|(id, place)| wire_member(&place.member(*id))).collect(),
+        members: membership.nodes().map(|(id, place)| wire_place(*id, place)).collect(),
         tombstones: Vec::new(),
     }
 }
 
 /// A member as it travels.
-pub(crate) fn wire_member(member: &Member) -> proto::Member {
+pub(crate) fn wire_place(id: NodeId, place: &Place) -> proto::Member {
     proto::Member {
-        node_id: member.id,
-        address: member.address.clone(),
-        service_address: member.service_address.clone(),
-        ..proto::Member::default()
+        node_id: id,
+        address: place.address.clone(),
+        name: place.name.clone(),
+        incarnation: place.incarnation.clone(),
+        signing_key: place.signing_key.clone(),
+        service_address: place.service_address.clone(),
+        readable_version: place.readable_version,
     }
+}
+
+/// A member as it came. An incarnation has 16 bytes and a key 32, or there is none.
+pub(crate) fn read_place(wire: proto::Member) -> Result<(NodeId, Place), Misshapen> {
+    let (id, incarnation, key) = (wire.node_id, wire.incarnation, wire.signing_key);
+    if !matches!((incarnation.len(), key.len()), (0 | 16, 0 | 32)) {
+        return Err(Misshapen(format!("member {id}: an incarnation or key has the wrong length")));
+    }
+    let place = Place {
+        address: wire.address,
+        service_address: wire.service_address,
+        name: wire.name,
+        incarnation,
+        signing_key: key,
+        readable_version: wire.readable_version,
+    };
+    Ok((id, place))
 }
 
 /// A membership as it came; none at all before a cluster is formed.
 pub(crate) fn read_membership(wire: proto::Membership) -> Result<Membership, Misshapen> {
     let mut members = BTreeMap::new();
     for member in wire.members {
-        let id = member.node_id;
-        let place = Place { address: member.address, service_address: member.service_address };
+        let (id, place) = read_place(member)?;
         if members.insert(id, place).is_some() {
             return Err(Misshapen(format!("member {id} appears twice")));
         }
@@ -121,11 +140,21 @@ pub(crate) fn read_membership(wire: proto::Membership) -> Result<Membership, Mis
     Membership::new(sets, members).map_err(|error| Misshapen(format!("membership: {error}")))
 }
 
-/// A membership and where it was set, as it travels.
-pub(crate) fn wire_stored(stored: &StoredMembership) -> proto::StoredMembership {
+/// The ids that were removed, as they came with a membership.
+pub(crate) fn read_tombstones(wire: &proto::StoredMembership) -> BTreeSet<NodeId> {
+    wire.membership.iter().flat_map(|membership| &membership.tombstones).copied().collect()
+}
+
+/// A membership, where it was set, and who was removed before, as it travels.
+pub(crate) fn wire_stored(
+    stored: &StoredMembership,
+    removed: &BTreeSet<NodeId>,
+) -> proto::StoredMembership {
+    let tombstones = removed.iter().copied().collect();
+    let membership = wire_membership(stored.membership());
     proto::StoredMembership {
         position: stored.log_id().map(wire_log_id),
-        membership: Some(wire_membership(stored.membership())),
+        membership: Some(proto::Membership { tombstones, ..membership }),
     }
 }
 
@@ -174,10 +203,12 @@ pub(crate) fn decode_entry(encoded: Bytes) -> Result<LogEntry, Misshapen> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::member::Member;
     use openraft::entry::RaftEntry as _;
 
     fn member(id: u64) -> Member {
-        Member { id, address: format!("host{id}:1"), service_address: "s".into() }
+        let (address, service_address) = (format!("host{id}:1"), "s".into());
+        Member { id, address, service_address, name: format!("m-{id}") }
     }
 
     fn entries() -> Vec<LogEntry> {
@@ -226,7 +257,7 @@ mod tests {
     fn impossible_memberships_are_refused() {
         let wire = |sets: &[&[u64]], ids: &[u64]| proto::Membership {
             voter_sets: sets.iter().map(|ids| proto::VoterSet { node_ids: ids.to_vec() }).collect(),
-            members: ids.iter().map(|id| wire_member(&member(*id))).collect(),
+            members: ids.iter().map(|id| wire_place(*id, &Place::of(&member(*id)))).collect(),
             tombstones: Vec::new(),
         };
         assert!(read_membership(wire(&[&[1]], &[1])).is_ok());

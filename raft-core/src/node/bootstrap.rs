@@ -66,7 +66,7 @@ async fn ask_others(
     limit: Duration,
 ) -> Result<Vec<(NodeId, Answer)>, BootstrapError> {
     let us = forward.roster.identity().node_id;
-    let others = forward.roster.members().keys().copied().filter(|id| *id != us);
+    let others = forward.roster.members().into_keys().filter(|id| *id != us);
     let asked = others.map(|id| async move {
         let answer = tokio::time::timeout(limit, ask(forward, id)).await;
         Ok((id, answer.unwrap_or(Ok(Answer::Away))?))
@@ -76,7 +76,7 @@ async fn ask_others(
 
 async fn ask(forward: &Forward, id: NodeId) -> Result<Answer, BootstrapError> {
     let Some(channels) = forward.channels.get(id) else { return Ok(Answer::Away) };
-    let mut client = RaftServiceClient::new(channels.application.clone());
+    let mut client = RaftServiceClient::new(channels.application);
     let caller = Some(forward.roster.caller_to(id));
     match client.hello(HelloRequest { caller, ..HelloRequest::default() }).await {
         Ok(reply) => Ok(judge(forward, id, reply.into_inner()).await),

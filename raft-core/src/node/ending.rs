@@ -10,12 +10,13 @@ use tokio_util::sync::CancellationToken;
 
 use crate::engine::Engine;
 use crate::error::StopReason;
+use crate::event::Event;
 use crate::fault::{Cause, Fault};
 use crate::identity::DataDir;
 use crate::life::Life;
+use crate::log_store::LogStore;
 use crate::machine::Machine;
 use crate::status::{Role, Status};
-use crate::wal::Wal;
 
 /// Time in which calls under way may end when a node is shut down. Appends from a leader never do:
 /// their stream is cut.
@@ -28,6 +29,8 @@ pub(crate) enum Order {
     Shutdown,
     /// End at once.
     Halt,
+    /// End in good order: the node was removed from the cluster.
+    Leave,
 }
 
 /// Everything that must be ended, in its order.
@@ -37,7 +40,7 @@ pub(crate) struct Ending {
     /// The state machine.
     pub(crate) machine: Machine,
     /// The log.
-    pub(crate) wal: Arc<Wal>,
+    pub(crate) log: Arc<dyn LogStore>,
     /// Tasks and sockets.
     pub(crate) life: Life,
     /// Asks the server to take no more calls.
@@ -69,22 +72,31 @@ impl Ending {
         let reason = tokio::select! {
             order = orders.recv() => match order {
                 Some(Order::Shutdown) => StopReason::Shutdown,
+                Some(Order::Leave) => StopReason::Removed,
                 Some(Order::Halt) | None => StopReason::Halted,
             },
-            text = self.engine.observe(&self.status) => {
-                StopReason::Failed(self.fault.cause().unwrap_or_else(|| unknown(text)))
-            }
+            text = self.engine.observe(&self.status) => self.failed(text),
+            () = self.life.failed().cancelled() => self.failed("a task failed".to_owned()),
         };
-        if let StopReason::Failed(cause) = &reason {
-            tracing::error!(%cause, "the node stops");
-        }
+        let failure = match &reason {
+            StopReason::Failed(cause) => {
+                tracing::error!(%cause, "the node stops");
+                Some(cause.to_string())
+            }
+            StopReason::Shutdown | StopReason::Halted | StopReason::Removed => None,
+        };
+        self.engine.observer().events.tell(Event::Stopping { failure });
         let status = self.status.clone();
-        self.end(matches!(reason, StopReason::Shutdown)).await;
+        self.end(matches!(reason, StopReason::Shutdown | StopReason::Removed)).await;
         status.send_modify(|status| {
             status.role = Role::Stopped;
             status.leader = None;
         });
         ended.send_replace(Some(reason));
+    }
+
+    fn failed(&self, text: String) -> StopReason {
+        StopReason::Failed(self.fault.cause().unwrap_or_else(|| unknown(text)))
     }
 
     async fn end(self, in_order: bool) {
@@ -94,13 +106,13 @@ impl Ending {
         if in_order {
             served = tokio::time::timeout(DRAIN_TIMEOUT, &mut server).await.is_ok();
         } else {
-            self.wal.abandon();
+            self.log.abandon();
             self.life.ended().cancel();
         }
         self.engine.stop().await;
         self.machine.stop(!in_order).await;
-        let wal = Arc::clone(&self.wal);
-        let closed = tokio::task::spawn_blocking(move || wal.close()).await;
+        let log = Arc::clone(&self.log);
+        let closed = tokio::task::spawn_blocking(move || log.close()).await;
         if in_order && !matches!(closed, Ok(Ok(()))) {
             tracing::error!("the log could not be closed in order");
         }

@@ -2,117 +2,105 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::path::Path;
 use std::sync::Arc;
 
-use telegraph_proto::raft::raft_service_server::RaftServiceServer;
-use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
-use tokio_stream::wrappers::ReceiverStream;
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
-use tonic::transport::Server;
+use tracing::Instrument as _;
 
-use crate::channels::{
-    CONNECTION_WINDOW_BYTES, Channels, KEEPALIVE_INTERVAL, KEEPALIVE_TIMEOUT, MESSAGE_MAX_BYTES,
-    STREAM_WINDOW_BYTES,
-};
-use crate::config::{Config, ConfigError};
-use crate::credentials::Credentials;
-use crate::disk::RealDisk;
+use crate::assembly::gathering::Gathering;
+use crate::channels::Channels;
+use crate::config::Config;
+use crate::courier::Couriers;
 use crate::engine::{Engine, Parts};
-use crate::error::{StartError, StopReason};
-use crate::fault::Fault;
+use crate::environment::Environment;
+use crate::error::StartError;
 use crate::forward::Forward;
 use crate::identity::DataDir;
 use crate::life::Life;
 use crate::listener;
 use crate::log_store::LogStore;
 use crate::machine::Machine;
+use crate::machine::placed::Placed;
+use crate::members::MemberRecord;
 use crate::metrics::Counters;
+use crate::node::announcing::Announcer;
 use crate::node::ending::{Ending, Order};
+use crate::node::ground::Ground;
+use crate::node::running::Running;
+use crate::node::serving::serve;
+use crate::node::{assembling, following, tasks, upkeep};
+use crate::observer::Observer;
 use crate::position::Position;
 use crate::proposer::Proposer;
+use crate::reads::Reads;
+use crate::refusals::Refusals;
 use crate::roster::Roster;
 use crate::service::Service;
-use crate::snapshot::directory::SnapshotDir;
 use crate::socket::Socket;
-use crate::state_machine::StateMachine;
+use crate::state_machine::OnDiskStateMachine;
 use crate::status::{Role, Status};
-use crate::wal::Wal;
-use crate::wal::config::WalConfig;
-use crate::wal::error::WalError;
-
-/// Calls under way on one connection: a member has a few streams and its forwarded commands.
-const STREAMS_MAX: u32 = 4096;
-
-/// What a handle of a running node holds.
-#[derive(Debug)]
-pub(crate) struct Running {
-    /// The configuration it was started with.
-    pub(crate) config: Config,
-    /// Consensus.
-    pub(crate) engine: Engine,
-    /// Finds the leader.
-    pub(crate) forward: Forward,
-    /// The log, for its counters.
-    pub(crate) wal: Arc<Wal>,
-    /// What is counted.
-    pub(crate) counters: Arc<Counters>,
-    /// What the node says of itself.
-    pub(crate) status: watch::Receiver<Status>,
-    /// Where it listens.
-    pub(crate) address: SocketAddr,
-    /// Asks it to end.
-    pub(crate) orders: mpsc::Sender<Order>,
-    /// Tells that it has ended, and why.
-    pub(crate) ended: watch::Receiver<Option<StopReason>>,
-}
-
-/// What is there before consensus.
-struct Ground {
-    directory: DataDir,
-    wal: Arc<Wal>,
-    snapshots: SnapshotDir,
-    credentials: Option<Credentials>,
-}
 
 /// Starts a node. What was begun is ended again when a later step fails.
 pub(crate) async fn start(
     config: Config,
-    machine: impl StateMachine,
+    machine: impl OnDiskStateMachine,
     services: Routes,
+    environment: Environment,
 ) -> Result<Running, StartError> {
     config.validate()?;
+    let mut config = config;
     let prepared = {
-        let config = config.clone();
-        tokio::task::spawn_blocking(move || prepare(&config)).await
+        let (config, environment) = (config.clone(), environment.clone());
+        tokio::task::spawn_blocking(move || Ground::prepare(&config, &environment)).await
     };
     let ground = prepared.map_err(|error| StartError::Engine(error.to_string()))??;
-    let listener = TcpListener::bind(config.listen)
+    let listener = environment
+        .transport
+        .listen(config.listen)
         .await
         .map_err(|source| StartError::Bind { address: config.listen, source })?;
     let address = listener
         .local_addr()
         .map_err(|source| StartError::Bind { address: config.listen, source })?;
-    let roster =
-        Arc::new(Roster::new(ground.directory.identity, &config.members, ground.directory.pins()?));
-    let life = Life::default();
-    let others = config.members.iter().filter(|member| member.id != config.node_id);
+    let identity = ground.directory.identity;
+    // A node that finds its cluster itself has made its number.
+    config.node_id = identity.node_id;
+    let gathering = assembling::gathering(&config, &ground.directory, &environment.random)?;
+    let own = MemberRecord {
+        member: assembling::own_member(&config),
+        incarnation: Some(identity.incarnation),
+        signing_key: ground.signing_key.public(),
+        readable_version: config.readable_version,
+    };
+    let pins = ground.directory.pins()?;
+    let lineage = ground.directory.lineage();
+    let roster = Roster::new(identity, ground.start, own, &config.members, pins, lineage);
+    let roster = Arc::new(roster);
+    let life = Life::of(identity.node_id, identity.cluster_id, &ground.observer.fault);
     let credentials = ground.credentials.as_ref();
-    let channels = Channels::new(others, credentials, config.connect_timeout, &life);
-    let fault = Fault::default();
+    let places = Arc::clone(&roster);
+    let places = Arc::new(move |id| places.addresses(id));
+    let (transport, limit) = (&environment.transport, config.connect_timeout);
+    let channels = Channels::new(transport, places, credentials, limit, &life);
+    let refusals = Arc::new(Refusals::new(ground.observer.events.clone()));
+    let places = Arc::clone(&roster);
+    let machine = Placed::new(machine, move || places.identity().lineage_id());
     let machine = Machine::start(machine)
         .map_err(|error| StartError::Engine(format!("no thread for the machine: {error}")))?;
     let parts = Parts {
-        log: Arc::clone(&ground.wal) as Arc<dyn LogStore>,
+        log: Arc::clone(&ground.log),
         machine: machine.clone(),
         snapshots: ground.snapshots.clone(),
         roster: Arc::clone(&roster),
         channels: channels.clone(),
-        fault: fault.clone(),
+        refusals: Arc::clone(&refusals),
+        clock: Arc::clone(&environment.clock),
+        observer: ground.observer.clone(),
     };
-    let engine = match Engine::start(&config, parts).await {
+    let engine = match Engine::start(&config, parts).instrument(life.span().clone()).await {
         Ok(engine) => engine,
         Err(error) => {
             machine.stop(true).await;
@@ -122,8 +110,8 @@ pub(crate) async fn start(
     };
     let sockets =
         listener::accept(listener, ground.credentials.clone(), config.connect_timeout, &life);
-    let up = Up { engine, roster, channels, machine, life, fault, address };
-    Ok(serve(config, ground, up, sockets, services))
+    let up = Up { engine, roster, channels, machine, life, refusals, address, gathering };
+    Ok(open(config, ground, up, sockets, services))
 }
 
 struct Up {
@@ -132,144 +120,148 @@ struct Up {
     channels: Channels,
     machine: Machine,
     life: Life,
-    fault: Fault,
+    refusals: Arc<Refusals>,
     address: SocketAddr,
+    gathering: Option<Arc<Gathering>>,
 }
 
-fn serve(
+/// Opens the node to others, now that consensus runs. Nothing here can fail.
+fn open(
     config: Config,
     ground: Ground,
     up: Up,
     sockets: mpsc::Receiver<io::Result<Socket>>,
     services: Routes,
 ) -> Running {
-    let Up { engine, roster, channels, machine, life, fault, address } = up;
+    let Up { engine, roster, channels, life, .. } = &up;
+    let observer = ground.observer;
     let counters = Arc::new(Counters::default());
-    let (pending, entry_bytes) = (config.max_pending_proposals, config.max_entry_bytes);
-    let proposer =
-        Arc::new(Proposer::new(engine.clone(), Arc::clone(&roster), pending, entry_bytes));
-    let service = Service {
-        engine: engine.clone(),
-        roster: Arc::clone(&roster),
-        proposer: Arc::clone(&proposer),
-        counters: Arc::clone(&counters),
-        throttle: Arc::default(),
-    };
-    let serving = CancellationToken::new();
-    let server = tokio::spawn(run_server(service, services, sockets, serving.clone()));
-    watch_snapshots(&engine, &life);
-    let (status, status_seen) = watch::channel(first_status(&config, &roster, &engine));
-    watch_leaders(status_seen.clone(), Arc::clone(&counters), &life);
-    let (orders, to_obey) = mpsc::channel(1);
-    let (ended, ended_seen) = watch::channel(None);
-    let ending = Ending {
-        engine: engine.clone(),
-        machine,
-        wal: Arc::clone(&ground.wal),
-        life,
-        serving,
-        server,
-        directory: ground.directory,
-        fault,
-        status,
-    };
-    tokio::spawn(ending.wait(to_obey, ended));
-    let forward = Forward {
+    let proposer = proposer(&config, &up, &observer);
+    let (status, status_seen) = watch::channel(first_status(&config, roster, engine));
+    let reads =
+        Reads::start(&config, engine, roster, channels, status_seen.clone(), &counters, life);
+    let parts = assembling::Parts {
+        config: &config,
+        data_dir: ground.directory.path(),
+        engine,
         roster,
         channels,
-        proposer,
-        engine: engine.clone(),
-        status: status_seen.clone(),
-        counters: Arc::clone(&counters),
+        events: &observer.events,
+        counters: &counters,
     };
+    let gathering = up.gathering.as_ref();
+    let assembly = gathering.map(|gathering| assembling::assembling(gathering, &parts));
+    let service = Service {
+        engine: engine.clone(),
+        roster: Arc::clone(roster),
+        proposer: Arc::clone(&proposer),
+        reads: reads.clone(),
+        counters: Arc::clone(&counters),
+        throttle: Arc::default(),
+        assembly: assembly.clone(),
+    };
+    let serving = CancellationToken::new();
+    let node = life.span().clone();
+    let serve = serve(service, services, sockets, serving.clone(), node);
+    let server = life.clone().last("the service between members", serve, serving.clone());
+    let server = tokio::spawn(server);
+    tasks::keep_watch(&config, engine, ground.disk, &observer, &counters, &status_seen, life);
+    following::follow(engine, roster, channels, &observer.events, life);
+    upkeep::keep_up(engine, roster, life);
+    if let Some(assembly) = &assembly {
+        assembling::assemble(assembly, &parts, &status, life);
+    }
+    let forward = forward(&up, proposer, &observer, &counters, &status_seen);
+    let (orders, to_obey) = mpsc::channel(1);
+    life.spawn(announcer(&config, &up, &observer, &orders).run());
+    let (ended, ended_seen) = watch::channel(None);
+    let node = life.span().clone();
+    let ending = ending(&up, ground.directory, &ground.log, &observer, (serving, server), status);
+    tokio::spawn(ending.wait(to_obey, ended).instrument(node));
     Running {
         config,
-        engine,
         forward,
-        wal: ground.wal,
+        reads,
         counters,
-        status: status_seen,
-        address,
+        observer,
         orders,
         ended: ended_seen,
+        engine: up.engine,
+        machine: up.machine,
+        gathering: up.gathering,
+        address: up.address,
+        log: ground.log,
+        random: ground.random,
+        status: status_seen,
     }
 }
 
-/// Opens everything that lies on disk. Blocks.
-fn prepare(config: &Config) -> Result<Ground, StartError> {
-    let credentials = config.tls.as_ref().map(Credentials::new).transpose()?;
-    let mut directory = DataDir::open(config)?;
-    let path = directory.log_path()?;
-    let settings = WalConfig { segment_bytes: config.segment_bytes, ..WalConfig::default() };
-    let (wal, recovery) =
-        Wal::open(&path, Arc::new(RealDisk), settings).map_err(|error| of_log(&path, error))?;
-    directory.note_log_opened(recovery.created)?;
-    let path = directory.snapshots_path();
-    let snapshots = SnapshotDir::open(&path).map_err(|source| StartError::Io { path, source })?;
-    Ok(Ground { directory, wal: Arc::new(wal), snapshots, credentials })
+fn proposer(config: &Config, up: &Up, observer: &Observer) -> Arc<Proposer> {
+    Arc::new(Proposer::new(
+        up.engine.clone(),
+        Arc::clone(&up.roster),
+        config.max_pending_proposals,
+        config.max_entry_bytes,
+        Arc::clone(&observer.low_disk),
+    ))
 }
 
-fn of_log(path: &Path, error: WalError) -> StartError {
-    match error {
-        WalError::Locked { path } => StartError::Locked { path },
-        WalError::Io { path, source, .. } => StartError::Io { path, source },
-        WalError::Config(why) => ConfigError { field: "segment_bytes", why }.into(),
-        damage => StartError::Damaged(format!("{}: {damage}", path.display()).into()),
+fn forward(
+    up: &Up,
+    proposer: Arc<Proposer>,
+    observer: &Observer,
+    counters: &Arc<Counters>,
+    status: &watch::Receiver<Status>,
+) -> Forward {
+    let (roster, channels) = (&up.roster, &up.channels);
+    Forward {
+        roster: Arc::clone(roster),
+        channels: channels.clone(),
+        couriers: Couriers::new(Arc::clone(roster), channels.clone(), &up.life),
+        proposer,
+        engine: up.engine.clone(),
+        status: status.clone(),
+        counters: Arc::clone(counters),
+        meters: Arc::clone(&observer.meters),
     }
 }
 
-async fn run_server(
-    service: Service,
-    services: Routes,
-    sockets: mpsc::Receiver<io::Result<Socket>>,
-    serving: CancellationToken,
-) {
-    let service = RaftServiceServer::new(service)
-        .max_decoding_message_size(MESSAGE_MAX_BYTES)
-        .max_encoding_message_size(MESSAGE_MAX_BYTES);
-    let served = Server::builder()
-        .initial_stream_window_size(STREAM_WINDOW_BYTES)
-        .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
-        .max_concurrent_streams(STREAMS_MAX)
-        .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
-        .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
-        .add_routes(services.add_service(service))
-        .serve_with_incoming_shutdown(ReceiverStream::new(sockets), serving.cancelled_owned())
-        .await;
-    if let Err(error) = served {
-        tracing::error!(%error, "the service between members ended");
+fn announcer(
+    config: &Config,
+    up: &Up,
+    observer: &Observer,
+    orders: &mpsc::Sender<Order>,
+) -> Announcer {
+    Announcer {
+        engine: up.engine.clone(),
+        roster: Arc::clone(&up.roster),
+        channels: up.channels.clone(),
+        events: observer.events.clone(),
+        refusals: Arc::clone(&up.refusals),
+        limit: config.connect_timeout,
+        orders: orders.downgrade(),
     }
 }
 
-fn watch_snapshots(engine: &Engine, life: &Life) {
-    let engine = engine.clone();
-    life.spawn(async move {
-        loop {
-            engine.snapshot_due().await;
-            if !engine.want_snapshot().await {
-                return;
-            }
-        }
-    });
-}
-
-fn watch_leaders(mut status: watch::Receiver<Status>, counters: Arc<Counters>, life: &Life) {
-    life.spawn(async move {
-        let mut last = None;
-        while status.changed().await.is_ok() {
-            let (leader, term) = {
-                let status = status.borrow_and_update();
-                (status.leader, status.term)
-            };
-            if let Some(leader) = leader
-                && last != Some((leader, term))
-            {
-                last = Some((leader, term));
-                counters.leader_change();
-                tracing::info!(leader, term, "a leader is known");
-            }
-        }
-    });
+fn ending(
+    up: &Up,
+    directory: DataDir,
+    log: &Arc<dyn LogStore>,
+    observer: &Observer,
+    (serving, server): (CancellationToken, JoinHandle<()>),
+    status: watch::Sender<Status>,
+) -> Ending {
+    Ending {
+        engine: up.engine.clone(),
+        machine: up.machine.clone(),
+        log: Arc::clone(log),
+        life: up.life.clone(),
+        serving,
+        server,
+        directory,
+        fault: observer.fault.clone(),
+        status,
+    }
 }
 
 fn first_status(config: &Config, roster: &Roster, engine: &Engine) -> Status {
@@ -277,7 +269,7 @@ fn first_status(config: &Config, roster: &Roster, engine: &Engine) -> Status {
         node_id: config.node_id,
         cluster_id: roster.identity().cluster_id,
         role: Role::Learner,
-        term: 0,
+        term: engine.term(),
         leader: None,
         committed: Position::default(),
         applied: Position::default(),

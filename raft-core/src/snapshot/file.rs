@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 use prost::Message as _;
 use telegraph_proto::raft::SnapshotMeta;
 
+use crate::position::Position;
+
 /// Version of the file format, and of `SnapshotMeta` as we write it.
 pub(crate) const SNAPSHOT_VERSION: u32 = 1;
 
@@ -31,6 +33,18 @@ pub(crate) struct SnapshotFile {
 }
 
 impl SnapshotFile {
+    /// One of which only the head is known.
+    #[cfg(test)]
+    pub(super) fn unread(path: PathBuf, meta: SnapshotMeta) -> SnapshotFile {
+        SnapshotFile { path, meta, body: 0 }
+    }
+
+    /// The last entry it contains.
+    pub(crate) fn upto(&self) -> Position {
+        let at = self.meta.last_applied.unwrap_or_default();
+        Position { term: at.term, index: at.index }
+    }
+
     /// Reads the head of a file and checks that the body has the length it promises.
     pub(crate) fn open(path: &Path) -> io::Result<SnapshotFile> {
         let mut file = File::open(path)?;
@@ -49,6 +63,11 @@ impl SnapshotFile {
             return Err(damaged("its checksum is not what its head says"));
         }
         Ok(())
+    }
+
+    /// Where the body begins in the file.
+    pub(crate) fn body_offset(&self) -> u64 {
+        self.body
     }
 
     /// The body from an offset on.

@@ -7,6 +7,7 @@ use super::directory::SnapshotDir;
 use super::file::{SNAPSHOT_VERSION, SnapshotFile};
 use super::incoming::Incoming;
 use super::outgoing::SnapshotBody;
+use super::served::Served;
 
 mod golden;
 
@@ -45,7 +46,7 @@ fn what_was_built_is_found_again_and_is_the_newest() {
     assert_eq!(found, newer);
     assert_eq!(body_of(&found), vec![7; 1_000_000]);
     assert_eq!(found.meta.time_unix_ms, 77);
-    directory.retain(&found).unwrap();
+    directory.retain_served(&Served::new(Some(found))).unwrap();
     assert_eq!(directory.files("snap").unwrap().len(), 1);
 }
 
@@ -55,11 +56,28 @@ fn a_build_that_ends_late_does_not_remove_what_was_installed_meanwhile() {
     build(&directory, 5, b"oldest");
     let built = build(&directory, 100, b"built");
     let installed = build(&directory, 200, b"installed");
-    directory.retain(&built).unwrap();
+    directory.retain_served(&Served::new(Some(built))).unwrap();
     assert_eq!(directory.newest().unwrap().unwrap(), installed);
     assert_eq!(directory.files("snap").unwrap().len(), 2, "only what is older than both went");
-    directory.retain(&installed).unwrap();
+    directory.retain_served(&Served::new(Some(installed))).unwrap();
     assert_eq!(directory.files("snap").unwrap().len(), 1);
+}
+
+#[test]
+fn what_is_being_sent_is_not_removed_before_it_is_there() {
+    let (_keep, directory) = directory();
+    let sent = build(&directory, 5, b"being sent");
+    let served = Served::new(Some(sent.clone()));
+    let sending = served.begin(2, &sent).unwrap();
+    for index in [6, 7] {
+        served.add(build(&directory, index, b"newer"));
+        directory.retain_served(&served).unwrap();
+        assert!(sent.path.exists());
+        assert_eq!(directory.files("snap").unwrap().len(), 2);
+    }
+    sending.finish();
+    directory.retain_served(&served).unwrap();
+    assert_eq!(directory.files("snap").unwrap(), [served.newest().unwrap().path]);
 }
 
 #[test]
@@ -137,4 +155,76 @@ fn what_is_not_as_announced_is_refused_and_begun_anew() {
     assert_eq!(Incoming::resume(&target, &announced).unwrap().received(), 0);
     let broken_off = Incoming::resume(&target, &announced).unwrap();
     assert_eq!(broken_off.finish().unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
+}
+
+#[test]
+fn a_writer_that_outlives_its_node_changes_nothing_of_the_next_owner() {
+    let (keep, directory) = directory();
+    let older = build(&directory, 1, b"older");
+    let (mut next, mut its_files) = (None, Vec::new());
+    let names = |directory: &SnapshotDir| {
+        let entries = fs::read_dir(directory.path()).unwrap();
+        let mut names: Vec<_> = entries.map(|entry| entry.unwrap().file_name()).collect();
+        names.sort();
+        names
+    };
+    let failed = directory.build::<io::Error>(meta(2), |to| {
+        to.write_all(&[1; 1000])?;
+        directory.close();
+        let owner = SnapshotDir::open(&keep.path().join("snapshots")).unwrap();
+        build(&owner, 3, b"the next owner's");
+        its_files = names(&owner);
+        next = Some(owner);
+        to.write_all(&[2; 1000])
+    });
+    assert!(failed.is_err());
+    let next = next.unwrap();
+    assert_eq!(names(&next), its_files);
+    // Nor does one that was as good as finished.
+    assert!(directory.publish(SnapshotFile { path: "elsewhere".into(), ..older.clone() }).is_err());
+    assert!(directory.retain_served(&Served::new(Some(build(&next, 4, b"newest")))).is_err());
+    let mut part = meta(5);
+    (part.length, part.checksum) = (1, crc32c::crc32c(b"x"));
+    assert!(Incoming::resume(&directory, &part).is_err());
+    assert!(older.path.exists());
+}
+
+#[test]
+fn what_comes_in_for_a_node_that_has_ended_is_not_written() {
+    let (_keep, directory) = directory();
+    let mut announced = meta(3);
+    (announced.length, announced.checksum) = (4, crc32c::crc32c(b"abcd"));
+    let mut incoming = Incoming::resume(&directory, &announced).unwrap();
+    incoming.append(0, b"ab", crc32c::crc32c(b"ab")).unwrap();
+    directory.close();
+    assert!(incoming.append(2, b"cd", crc32c::crc32c(b"cd")).is_err());
+    assert_eq!(incoming.received(), 2);
+}
+
+#[test]
+fn a_build_that_fails_gives_its_room_back_at_once() {
+    let (_keep, directory) = directory();
+    let failed = directory.build(meta(1), |to| {
+        to.write_all(&[0; 1 << 20])?;
+        Err(io::Error::other("machine"))
+    });
+    assert!(failed.is_err());
+    assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn two_who_let_go_of_the_same_snapshots_do_not_stumble_over_each_other() {
+    let (_keep, directory) = directory();
+    for round in 0..20 {
+        for index in 0..20 {
+            build(&directory, 100 * round + index, b"old");
+        }
+        let served = Served::new(Some(build(&directory, 100 * round + 50, b"newest")));
+        std::thread::scope(|scope| {
+            let one = scope.spawn(|| directory.retain_served(&served));
+            directory.retain_served(&served).unwrap();
+            one.join().unwrap().unwrap();
+        });
+        assert_eq!(directory.files("snap").unwrap().len(), 1);
+    }
 }

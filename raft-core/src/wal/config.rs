@@ -18,6 +18,13 @@ pub(crate) struct WalConfig {
     /// Above this backlog `append` blocks its caller (64 MiB): the memory bound for callers that
     /// do not await `when_room`.
     pub(crate) backlog_max_bytes: usize,
+    /// Zeros written behind a group that makes its segment longer (256 KiB; 0 for none), so that
+    /// the groups after it change no metadata when they are synced. So much less room on the disk
+    /// fails the log earlier, and so much more is read after a crash.
+    pub(crate) ahead_bytes: u64,
+    /// A longer group writes no zeros ahead (32 KiB): they would serve a few groups only, and cost
+    /// more than they spare.
+    pub(crate) ahead_group_max_bytes: usize,
 }
 
 impl Default for WalConfig {
@@ -27,6 +34,8 @@ impl Default for WalConfig {
             cache_bytes: 16 << 20,
             room_bytes: 8 << 20,
             backlog_max_bytes: 64 << 20,
+            ahead_bytes: 256 << 10,
+            ahead_group_max_bytes: 32 << 10,
         }
     }
 }
@@ -47,6 +56,9 @@ impl WalConfig {
         if !(self.room_bytes..=1 << 30).contains(&self.backlog_max_bytes) {
             return refuse("backlog_max_bytes must be between room_bytes and 1 GiB");
         }
+        if self.ahead_bytes > 16 << 20 {
+            return refuse("ahead_bytes must be at most 16 MiB");
+        }
         Ok(())
     }
 }
@@ -64,6 +76,7 @@ mod tests {
             WalConfig { room_bytes: 0, ..WalConfig::default() },
             WalConfig { backlog_max_bytes: 1, ..WalConfig::default() },
             WalConfig { backlog_max_bytes: usize::MAX, ..WalConfig::default() },
+            WalConfig { ahead_bytes: 1 << 30, ..WalConfig::default() },
         ] {
             assert!(matches!(bad.validate(), Err(WalError::Config(_))), "{bad:?}");
         }

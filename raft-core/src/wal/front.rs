@@ -307,11 +307,16 @@ impl Front {
             segment.bytes = segment_bytes;
         }
         self.removable_below = self.removable_below.max(group.oldest_needed.unwrap_or(0));
+        let wakes = if self.has_room() { std::mem::take(&mut self.room) } else { Vec::new() };
+        Published { waiting: group.waiting, wakes }
+    }
+
+    /// Lets go of what the cache need not hold any more. Takes its time: not for those to
+    /// wait for who were promised no more than durability.
+    pub(super) fn evict(&mut self) {
         if let Some(durable) = self.durable {
             self.cache.evict(self.config.cache_bytes, durable);
         }
-        let wakes = if self.has_room() { std::mem::take(&mut self.room) } else { Vec::new() };
-        Published { waiting: group.waiting, wakes }
     }
 
     /// Notes a new newest segment.

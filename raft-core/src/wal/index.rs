@@ -55,6 +55,12 @@ impl Run {
         (self.first..).zip(self.offsets.iter().copied())
     }
 
+    /// Bytes of memory it holds.
+    #[cfg(test)]
+    pub(super) fn held_bytes(&self) -> usize {
+        self.offsets.capacity() * size_of::<u32>()
+    }
+
     /// Gives back room kept for growth.
     pub(super) fn shrink(&mut self) {
         self.offsets.shrink_to_fit();

@@ -60,6 +60,9 @@ impl Scanned {
     }
 }
 
+/// A group as it was read: its header, and its records with their offsets in the file.
+pub(super) type Visit<'a> = &'a mut dyn FnMut(&GroupHeader, &[(usize, Frame<'_>)]);
+
 /// Reads the segment at `path`, whose valid head is `head`, onto `rebuilt`.
 ///
 /// A group that is not valid ends the reading and is left to the caller to judge.
@@ -71,6 +74,17 @@ pub(super) fn scan(
     bytes: &[u8],
     head: Head,
     rebuilt: &mut Rebuilt,
+) -> Result<Scanned, WalError> {
+    scan_with(path, bytes, head, rebuilt, &mut |_, _| {})
+}
+
+/// The same, and shows every valid group to `visit`.
+pub(super) fn scan_with(
+    path: &Path,
+    bytes: &[u8],
+    head: Head,
+    rebuilt: &mut Rebuilt,
+    visit: Visit<'_>,
 ) -> Result<Scanned, WalError> {
     let run = Run::default();
     let file_bytes = bytes.len() as u64;
@@ -102,6 +116,7 @@ pub(super) fn scan(
                 break;
             }
         };
+        visit(&header, &frames);
         for (offset, frame) in &frames {
             apply(rebuilt, *offset, frame).map_err(|why| found.corrupt(*offset, &why))?;
         }

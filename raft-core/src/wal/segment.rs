@@ -156,8 +156,22 @@ pub(super) struct Segment {
     pub(super) number: u64,
     pub(super) nonce: u64,
     pub(super) file: Arc<dyn DiskFile>,
-    /// Bytes written; the next group starts here.
+    /// Bytes of what is in it; the next group starts here.
     pub(super) bytes: u64,
+    /// Length of the file: behind `bytes` stand zeros, written ahead.
+    pub(super) file_bytes: u64,
+}
+
+impl Segment {
+    /// Cuts off the zeros written ahead, durably; `false` when there were none.
+    pub(super) fn cut_ahead(&mut self) -> io::Result<bool> {
+        if self.file_bytes == self.bytes {
+            return Ok(false);
+        }
+        self.file.cut(self.bytes)?;
+        self.file_bytes = self.bytes;
+        Ok(true)
+    }
 }
 
 /// The bytes a segment starts with: head and opening group.
@@ -202,7 +216,8 @@ pub(super) fn create(
     file.sync_data()?;
     disk.sync_dir(dir)?;
     let Head { number, nonce, .. } = *head;
-    Ok(Segment { number, nonce, file, bytes: start.len() as u64 })
+    let bytes = start.len() as u64;
+    Ok(Segment { number, nonce, file, bytes, file_bytes: bytes })
 }
 
 #[cfg(test)]

@@ -89,6 +89,9 @@ impl Shared {
             }
         }
         self.wake(published.wakes);
+        if catch_unwind(AssertUnwindSafe(|| self.lock().evict())).is_err() {
+            self.fail(io::Error::other("the log's cache panicked"));
+        }
     }
 
     /// Fails the log and tells everybody who waits.

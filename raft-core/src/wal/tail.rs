@@ -5,6 +5,9 @@
 //! since. A torn write leaves a file that is too short, or sectors that were never written and
 //! read as zeros, or an end that reads as zeros; it cannot change a byte into anything else.
 //!
+//! Zeros at the end of the file say nothing: they are what was written ahead of the groups to
+//! come, or never written. So the end is where the last byte stands that is not zero.
+//!
 //! What is left undecided is treated as a crash before the acknowledgement, because it looks the
 //! same: damage in the last group when that group has zeros of its own where a sector (or the
 //! group's part of one) or its end could be missing; everything from a group's header to the end
@@ -27,18 +30,17 @@ pub(super) enum Verdict {
 /// Judges the bytes from `offset` on, where the group `expected` should start but no valid group
 /// does. `bytes` is the whole segment.
 pub(super) fn judge(bytes: &[u8], offset: usize, expected: &GroupHeader, nonce: u64) -> Verdict {
-    let rest = bytes.get(offset..).unwrap_or(&[]);
-    let header = GroupHeader::decode(rest, nonce);
+    let header = bytes.get(offset..).and_then(|rest| GroupHeader::decode(rest, nonce));
     if let Some(header) = header.filter(|header| is_expected(header, expected)) {
         return judge_body(bytes, offset, header.total_bytes());
     }
-    if rest.len() < GROUP_HEADER_BYTES {
+    if written_bytes(bytes) < offset + GROUP_HEADER_BYTES {
         return Verdict::Torn;
     }
     if has_later_group(bytes, offset, expected, nonce) {
         return Verdict::Damaged("a group header is unreadable, and a later group exists");
     }
-    if ends_unwritten(bytes) || has_unwritten_part(bytes, offset, offset + GROUP_HEADER_BYTES) {
+    if has_unwritten_part(bytes, offset, offset + GROUP_HEADER_BYTES) {
         return Verdict::Torn;
     }
     Verdict::Damaged("a group header is unreadable, and not as a torn write leaves it")
@@ -47,16 +49,13 @@ pub(super) fn judge(bytes: &[u8], offset: usize, expected: &GroupHeader, nonce: 
 /// Judges a group with a good header and bad records.
 fn judge_body(bytes: &[u8], offset: usize, total_bytes: u64) -> Verdict {
     let end = (offset as u64).saturating_add(total_bytes);
-    match (bytes.len() as u64).cmp(&end) {
+    let written = written_bytes(bytes);
+    match (written as u64).cmp(&end) {
         std::cmp::Ordering::Less => Verdict::Torn,
         std::cmp::Ordering::Greater => {
             Verdict::Damaged("a group's records are unreadable, and a later write exists")
         }
-        std::cmp::Ordering::Equal
-            if ends_unwritten(bytes) || has_unwritten_part(bytes, offset, bytes.len()) =>
-        {
-            Verdict::Torn
-        }
+        std::cmp::Ordering::Equal if has_unwritten_part(bytes, offset, written) => Verdict::Torn,
         std::cmp::Ordering::Equal => {
             Verdict::Damaged("a group's records are unreadable, and not as a torn write leaves it")
         }
@@ -76,9 +75,9 @@ fn has_later_group(bytes: &[u8], offset: usize, expected: &GroupHeader, nonce: u
     })
 }
 
-/// Whether the end of the file may never have been written.
-fn ends_unwritten(bytes: &[u8]) -> bool {
-    bytes.last() == Some(&0)
+/// The length of `bytes` without the zeros at the end.
+pub(super) fn written_bytes(bytes: &[u8]) -> usize {
+    bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1)
 }
 
 /// Whether some sector's part of `from..to` is all zeros.
@@ -168,7 +167,27 @@ mod tests {
         let mut bytes = bad_group();
         bytes[1024..1536].fill(0);
         bytes.push(0);
+        assert_eq!(verdict(&bytes), Verdict::Torn, "zeros may be written ahead");
+        bytes.push(1);
         assert!(is_damage(&bytes));
+    }
+
+    #[test]
+    fn zeros_written_ahead_change_no_verdict() {
+        let ahead = |bytes: &[u8]| [bytes, &[0; 3000]].concat();
+        let good = bad_group();
+        assert!(is_damage(&ahead(&good)));
+        for at in 600..648 {
+            let mut bytes = good.clone();
+            bytes[at] ^= 1;
+            assert!(is_damage(&ahead(&bytes)), "a header damaged at {at}");
+        }
+        let mut holed = good.clone();
+        holed[1024..1536].fill(0);
+        assert_eq!(verdict(&ahead(&holed)), Verdict::Torn);
+        for length in 600..good.len() {
+            assert_eq!(verdict(&ahead(&good[..length])), Verdict::Torn, "zeroed from {length}");
+        }
     }
 
     #[test]

@@ -6,18 +6,24 @@ use std::sync::mpsc::{self, Receiver};
 use super::*;
 use crate::disk::sim::SimDisk;
 
+mod ahead;
 mod behaviour;
+mod bounds;
 mod crash;
 mod damage;
+mod enumeration;
 mod failure;
 mod golden;
+mod history;
 mod race;
 mod real;
 mod roll;
+mod trace;
 
-/// Small segments, so that a short test has several, and a cache that holds nothing durable.
+/// Small segments, so that a short test has several, and a cache that holds nothing durable. What
+/// is written ahead is less than two sectors, so that groups end before, in and behind it.
 fn small() -> WalConfig {
-    WalConfig { segment_bytes: 4096, cache_bytes: 0, ..WalConfig::default() }
+    WalConfig { segment_bytes: 4096, cache_bytes: 0, ahead_bytes: 700, ..WalConfig::default() }
 }
 
 fn dir() -> &'static Path {
@@ -103,4 +109,25 @@ fn varied_log(seed: u64) -> (SimDisk, Content) {
     wal.close().unwrap();
     assert!(segments(&disk).len() >= 3, "several segments");
     (disk, content)
+}
+
+#[test]
+fn every_test_that_the_documentation_names_exists() {
+    let documentation: String = include_str!("../wal.rs")
+        .lines()
+        .filter_map(|line| line.strip_prefix("//!"))
+        .map(|line| format!("{line}\n"))
+        .collect();
+    let (_, promises) = documentation.split_once("# What is promised").unwrap();
+    let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/wal/tests");
+    let tests: String = std::fs::read_dir(sources)
+        .unwrap()
+        .map(|entry| std::fs::read_to_string(entry.unwrap().path()).unwrap())
+        .collect();
+    let named: Vec<&str> =
+        promises.split('`').skip(1).step_by(2).filter(|name| name.contains('_')).collect();
+    assert!(named.len() > 20);
+    for name in named {
+        assert!(tests.contains(&format!("#[test]\nfn {name}() {{")), "there is no test {name}");
+    }
 }

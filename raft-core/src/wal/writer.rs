@@ -21,7 +21,8 @@ use crate::wal::shared::Shared;
 /// Owns the files.
 ///
 /// Invariants:
-/// - everything before `active.bytes` is durable whenever a group is begun;
+/// - everything before `active.bytes` is durable whenever a group is begun, and only zeros stand
+///   behind it, in the newest segment and in no other;
 /// - `carried` is what the groups written so far say, so that a new segment repeats the past and
 ///   nothing of the group that opens it.
 pub(super) struct Writer {
@@ -29,6 +30,8 @@ pub(super) struct Writer {
     pub(super) disk: Arc<dyn Disk>,
     pub(super) dir: PathBuf,
     pub(super) segment_bytes: u64,
+    pub(super) ahead_bytes: u64,
+    pub(super) ahead_group_max_bytes: usize,
     pub(super) active: Segment,
     /// Length of the active segment when it had no changes yet.
     pub(super) active_start_bytes: u64,
@@ -45,6 +48,16 @@ impl Writer {
     pub(super) fn run(mut self) {
         while let Some(work) = self.shared.await_work(&mut self.spare) {
             self.perform(work);
+        }
+        self.end();
+    }
+
+    /// Leaves the newest segment without zeros, when the log is closed and has not failed.
+    pub(super) fn end(&mut self) {
+        if self.shared.lock().failed.is_none()
+            && let Err(error) = self.active.cut_ahead()
+        {
+            self.shared.fail(error);
         }
     }
 
@@ -87,8 +100,7 @@ impl Writer {
         let full = self.active.bytes.saturating_add(length) > self.segment_bytes;
         let mut syncs = 1;
         if full && self.active.bytes > self.active_start_bytes {
-            self.roll()?;
-            syncs += 3;
+            syncs += self.roll()?;
         }
         let body = length.saturating_sub(GROUP_HEADER_BYTES as u64);
         let header = GroupHeader {
@@ -104,12 +116,16 @@ impl Writer {
         for (place, byte) in group.buffer.iter_mut().zip(encoded) {
             *place = byte;
         }
-        let started = Instant::now();
         let base = self.active.bytes;
+        let end = base + length;
+        if end > self.active.file_bytes {
+            self.active.file_bytes = end + self.write_ahead(&mut group.buffer, end);
+        }
+        let started = Instant::now();
         self.active.file.write_at(&group.buffer, base)?;
         self.active.file.sync_data()?;
         let took = started.elapsed();
-        self.active.bytes += length;
+        self.active.bytes = end;
         self.carried = group.carried;
         self.spare = group.buffer;
         let mut front = self.shared.lock();
@@ -124,9 +140,26 @@ impl Writer {
         Ok(Some(front.publish(base, self.active.bytes)))
     }
 
-    /// Opens the next segment and seals this one, in the order recovery relies on: the successor
-    /// is durable before the seal says so, and the seal before the successor is used.
-    fn roll(&mut self) -> io::Result<()> {
+    /// Puts zeros behind a group that ends at `end`, not beyond a full segment; returns how many.
+    ///
+    /// A file that grows has its new length written to the file system's journal by each sync.
+    /// Groups that take the place of these zeros are spared that. Where the zeros would serve but
+    /// a few groups as large as this one, writing them costs more than they spare.
+    fn write_ahead(&self, buffer: &mut Vec<u8>, end: u64) -> u64 {
+        if buffer.len() > self.ahead_group_max_bytes {
+            return 0;
+        }
+        let ahead = self.ahead_bytes.min(self.segment_bytes.saturating_sub(end));
+        let zeros = usize::try_from(ahead).expect("the configuration limits it to 16 MiB");
+        buffer.resize(buffer.len() + zeros, 0);
+        ahead
+    }
+
+    /// Opens the next segment and seals this one, in the order recovery relies on: no zeros stand
+    /// behind the end when there is a successor, the successor is durable before the seal says
+    /// so, and the seal before the successor is used. Returns the number of syncs.
+    fn roll(&mut self) -> io::Result<u64> {
+        let syncs = 3 + u64::from(self.active.cut_ahead()?);
         let seal = GroupHeader {
             kind: GroupKind::Seal,
             number: self.next_group,
@@ -156,7 +189,7 @@ impl Writer {
             sealed.bytes += seal.len() as u64;
         }
         front.add_segment(self.active.number, self.active.bytes);
-        Ok(())
+        Ok(syncs)
     }
 
     /// Removes a segment that is no longer needed. One at a time, each durably: what is left must

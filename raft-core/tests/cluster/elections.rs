@@ -1,11 +1,12 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use raft_core::{BootstrapError, OperatorError, ProposeError, Role, StopReason};
+use raft_core::{BootstrapError, NodeId, OperatorError, ProposeError, Role, StopReason};
 
 use super::harness::{Cluster, PATIENCE, wait};
 use super::proxy::Mode;
 
+/// openraft#1716, hashicorp/raft#128: whoever reached a follower was left to find the leader.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn three_nodes_elect_a_leader_and_serve_writes_and_reads_everywhere() {
     let cluster = Cluster::formed(|_| {}).await;
@@ -150,11 +151,39 @@ async fn leadership_is_handed_over_on_request_and_at_shutdown() {
 
     let place = follower as usize - 1;
     let node = cluster.nodes[place].take().unwrap();
+    let term = node.status().term;
     node.shutdown().await.unwrap();
     assert_eq!(node.status().role, Role::Stopped);
+    // At once: no lease had to pass, and nobody had to notice.
+    let leads = |id: &NodeId| cluster.node(*id).status().role == Role::Leader;
+    let next = cluster.running().into_iter().find(leads).expect("it was handed over");
+    assert_eq!(cluster.node(next).status().term, term + 1);
     let refused = node.propose(Bytes::new(), PATIENCE).await.unwrap_err();
     assert!(matches!(refused, ProposeError::Stopped { proposed: false, .. }), "{refused:?}");
     cluster.leader().await;
+    cluster.agree_on(&commands).await;
+}
+
+/// openraft's leader proposes nothing more once it was asked to hand over, come who may.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_leader_that_hands_over_to_a_member_that_is_down_does_not_leave_a_cluster_without_one() {
+    let mut cluster = Cluster::formed(|_| {}).await;
+    let leader = cluster.leader().await;
+    let mut commands = cluster.propose_many(leader, "before", 5).await;
+    cluster.agree_on(&commands).await;
+    let down = cluster.follower().await;
+    cluster.halt(down).await;
+    let other = cluster.running().into_iter().find(|id| *id != leader).unwrap();
+    match cluster.node(leader).transfer_leadership(Some(down)).await {
+        // It was not yet known that it is down.
+        Ok(next) => assert_eq!(next, other),
+        Err(error) => assert!(matches!(error, OperatorError::Impossible(_)), "{error:?}"),
+    }
+    commands.extend(cluster.propose_many(other, "after", 5).await);
+    let refused = cluster.node(cluster.leader().await).transfer_leadership(Some(down)).await;
+    assert!(matches!(refused, Err(OperatorError::Impossible(_))), "{refused:?}");
+    commands.extend(cluster.propose_many(other, "still", 5).await);
+    cluster.start(down).await;
     cluster.agree_on(&commands).await;
 }
 

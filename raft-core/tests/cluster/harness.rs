@@ -4,7 +4,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use bytes::Bytes;
-use raft_core::{Applied, BootstrapError, Config, Member, Node, NodeId, Role, StartError, Status};
+use raft_core::{
+    Applied, BootstrapError, Config, Member, Node, NodeId, Role, StartError, Status, cluster_id,
+};
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
@@ -22,6 +24,8 @@ pub(crate) struct Cluster {
     pub(crate) proxies: Vec<Proxy>,
     pub(crate) kept: Vec<Kept>,
     pub(crate) nodes: Vec<Option<Node>>,
+    /// The cluster's id, once not all of `members` have formed it.
+    pub(crate) founders: Option<[u8; 16]>,
     pub(crate) adjust: Box<dyn Fn(&mut Config) + Send + Sync>,
 }
 
@@ -40,7 +44,8 @@ impl Cluster {
         for id in 1..=size {
             let proxy = Proxy::start().await;
             let service_address = format!("service-{id}:1");
-            members.push(Member { id, address: proxy.address.to_string(), service_address });
+            let address = proxy.address.to_string();
+            members.push(Member { id, address, service_address, ..Member::default() });
             proxies.push(proxy);
         }
         Cluster {
@@ -48,6 +53,7 @@ impl Cluster {
             kept: members.iter().map(|_| Kept::default()).collect(),
             nodes: members.iter().map(|_| None).collect(),
             members,
+            founders: None,
             proxies,
             adjust: Box::new(adjust),
         }
@@ -71,6 +77,7 @@ impl Cluster {
             node_id: id,
             data_dir: self.data_dir(id),
             members: self.members.clone(),
+            cluster_id: self.founders,
             allow_plaintext: true,
             heartbeat_interval: Duration::from_millis(100),
             election_timeout_min: Duration::from_millis(500),
@@ -98,6 +105,45 @@ impl Cluster {
         for id in 1..=self.members.len() as u64 {
             self.start(id).await;
         }
+    }
+
+    /// Starts one more node, the next, which knows the cluster and is no member of it yet.
+    pub(crate) async fn newcomer(&mut self, id: NodeId) -> Member {
+        assert_eq!(place(id), self.members.len());
+        self.founders.get_or_insert_with(|| cluster_id(&self.members));
+        let proxy = Proxy::start().await;
+        let service_address = format!("service-{id}:1");
+        let address = proxy.address.to_string();
+        let member = Member { id, address, service_address, ..Member::default() };
+        self.members.push(member.clone());
+        self.proxies.push(proxy);
+        self.kept.push(Kept::default());
+        self.nodes.push(None);
+        self.start(id).await;
+        member
+    }
+
+    /// Starts a halted node again, at another address than before. Only its own configuration tells
+    /// of it.
+    pub(crate) async fn start_elsewhere(&mut self, id: NodeId) {
+        self.founders.get_or_insert_with(|| cluster_id(&self.members));
+        let proxy = Proxy::start().await;
+        self.members[place(id)].address = proxy.address.to_string();
+        self.proxies[place(id)] = proxy;
+        self.start(id).await;
+    }
+
+    /// Waits until one of the running nodes leads, whether or not the others follow, and returns
+    /// which.
+    pub(crate) async fn leading(&self) -> NodeId {
+        let mut found = None;
+        wait("a leader", || {
+            let leads = |id: &NodeId| self.node(*id).status().role == Role::Leader;
+            found = self.running().into_iter().find(leads);
+            found.is_some()
+        })
+        .await;
+        found.unwrap()
     }
 
     pub(crate) fn node(&self, id: NodeId) -> &Node {

@@ -1,10 +1,10 @@
 //! A state machine that remembers every command, and that tests can look into and spoil.
 
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
-use raft_core::{Entry, MachineError, Position, Records, StateMachine};
+use raft_core::{Entry, Image, MachineError, OnDiskStateMachine, Position, Records, RecordsFor};
 
 /// What the machine holds; it outlives the machine, as a disk would.
 #[derive(Clone, Debug, Default)]
@@ -18,8 +18,12 @@ pub(crate) struct Held {
     pub(crate) records: Vec<(Vec<u8>, Vec<u8>)>,
     /// Fails the next `apply` when set.
     pub(crate) broken: bool,
+    /// While set, images are begun and not written further.
+    pub(crate) images_wait: bool,
     pub(crate) restores: u64,
     pub(crate) resets: u64,
+    /// What the machine was told last.
+    pub(crate) lineage: Option<[u8; 16]>,
 }
 
 impl Kept {
@@ -47,20 +51,30 @@ pub(crate) struct Journal(pub(crate) Kept);
 fn keep(records: &mut Vec<(Vec<u8>, Vec<u8>)>, new: &Records) {
     for (key, value) in new {
         records.retain(|(held, _)| held != key);
-        records.push((key.clone(), value.clone()));
+        records.extend(value.clone().map(|value| (key.clone(), value)));
     }
 }
 
-impl StateMachine for Journal {
+impl OnDiskStateMachine for Journal {
+    fn belongs_to(&mut self, lineage: [u8; 16]) -> Result<(), MachineError> {
+        self.0.with(|held| held.lineage = Some(lineage));
+        Ok(())
+    }
+
     fn records(&self) -> Result<Vec<(Vec<u8>, Vec<u8>)>, MachineError> {
         Ok(self.0.with(|held| held.records.clone()))
     }
 
-    fn apply(&mut self, entries: &[Entry], records: &Records) -> Result<Vec<Bytes>, MachineError> {
+    fn apply(
+        &mut self,
+        entries: &[Entry],
+        records: RecordsFor<'_>,
+    ) -> Result<Vec<Bytes>, MachineError> {
         self.0.with(|held| {
             if held.broken {
                 return Err(MachineError::new("it was told to fail"));
             }
+            assert!(held.lineage.is_some(), "entries come before the machine knows whose");
             let mut replies = Vec::new();
             for entry in entries {
                 assert!(held.last.is_none_or(|last| entry.position.index > last.index));
@@ -70,17 +84,23 @@ impl StateMachine for Journal {
                 held.commands.push(entry.payload.clone());
                 replies.push(Bytes::from(held.commands.len().to_string()));
             }
-            keep(&mut held.records, records);
+            keep(&mut held.records, &records(&replies));
             Ok(replies)
         })
     }
 
-    fn snapshot(&mut self, to: &mut dyn Write) -> Result<(), MachineError> {
-        for command in self.0.commands() {
-            to.write_all(&(command.len() as u64).to_be_bytes())?;
-            to.write_all(&command)?;
-        }
-        Ok(())
+    fn snapshot(&mut self) -> Result<Image, MachineError> {
+        let (commands, kept) = (self.0.commands(), self.0.clone());
+        Ok(Box::new(move |to| {
+            for command in commands {
+                to.write_all(&(command.len() as u64).to_be_bytes())?;
+                to.write_all(&command)?;
+                while kept.with(|held| held.images_wait) {
+                    std::thread::sleep(std::time::Duration::from_millis(1));
+                }
+            }
+            Ok(())
+        }))
     }
 
     fn restore(&mut self, from: &mut dyn Read, records: &Records) -> Result<(), MachineError> {
@@ -98,7 +118,9 @@ impl StateMachine for Journal {
         }
         self.0.with(|held| {
             let restores = held.restores + 1;
-            *held = Held { commands, restores, resets: held.resets, ..Held::default() };
+            let (resets, lineage) = (held.resets, held.lineage);
+            assert!(lineage.is_some(), "an image comes before the machine knows whose");
+            *held = Held { commands, restores, resets, lineage, ..Held::default() };
             keep(&mut held.records, records);
         });
         Ok(())
@@ -107,7 +129,8 @@ impl StateMachine for Journal {
     fn reset(&mut self) -> Result<(), MachineError> {
         self.0.with(|held| {
             let resets = held.resets + 1;
-            *held = Held { restores: held.restores, resets, ..Held::default() };
+            let (restores, lineage) = (held.restores, held.lineage);
+            *held = Held { restores, resets, lineage, ..Held::default() };
         });
         Ok(())
     }

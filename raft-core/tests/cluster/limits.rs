@@ -11,12 +11,13 @@ use super::proxy::Mode;
 async fn a_command_that_is_too_large_is_refused_at_once_wherever_it_is_proposed() {
     let cluster = Cluster::formed(|config| config.max_entry_bytes = 1000).await;
     for id in 1..=3 {
-        let refused = cluster.node(id).propose(vec![0; 1001].into(), PATIENCE).await.unwrap_err();
+        let refused = cluster.node(id).propose(vec![0; 1001], PATIENCE).await.unwrap_err();
         assert!(matches!(refused, ProposeError::TooLarge { bytes: 1001, limit: 1000 }));
-        cluster.node(id).propose(vec![0; 1000].into(), PATIENCE).await.unwrap();
+        cluster.node(id).propose(vec![0; 1000], PATIENCE).await.unwrap();
     }
 }
 
+/// openraft#1496, openraft#1815, openraft#173: appends beyond what the transport takes.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn entries_larger_than_an_append_travel_one_by_one() {
     let cluster = Cluster::formed(|config| {

@@ -59,6 +59,9 @@ async fn rebuilt_after(spoil: impl FnOnce(&mut Held)) {
     let victim = cluster.follower().await;
     let mut commands = cluster.propose_many(1, "before", 30).await;
     cluster.agree_on(&commands).await;
+    // What is known to be committed comes to the disk with the next entry.
+    commands.extend(cluster.propose_many(1, "one more", 1).await);
+    cluster.agree_on(&commands).await;
     cluster.halt(victim).await;
     cluster.kept(victim).with(spoil);
     cluster.start(victim).await;

@@ -24,7 +24,7 @@ fn caller(cluster: &Cluster) -> proto::Caller {
         from_incarnation: vec![2; 16].into(),
         to_incarnation: Bytes::new(),
         protocol_version: 1,
-        traceparent: String::new(),
+        ..proto::Caller::default()
     }
 }
 
@@ -166,11 +166,12 @@ async fn refuse_senseless_snapshots(
         length: 3,
         ..Default::default()
     };
-    let spoils: [fn(&mut proto::SnapshotMeta); 4] = [
+    let spoils: [fn(&mut proto::SnapshotMeta); 5] = [
         |m| m.last_applied = None,
         |m| m.version = 2,
         |m| m.last_applied = Some(proto::Position { term: 9, index: 5 }),
         |m| m.last_applied = Some(proto::Position { term: 1, index: u64::MAX }),
+        |m| m.session_bytes = 4,
     ];
     for spoil in spoils {
         let mut meta = meta.clone();
@@ -187,7 +188,14 @@ async fn refuse_senseless_snapshots(
         data: Bytes::from_static(b"abc"),
         checksum: 12345,
     };
+    let garbled = chunk.clone();
     let damaged = client.install_snapshot(futures_util::stream::iter([chunk])).await;
+    assert_eq!(damaged.unwrap_err().code(), Code::DataLoss);
+    // What pretends to be a table of sessions is none.
+    let checksum = crc32c::crc32c(&garbled.data);
+    let meta = garbled.meta.map(|meta| proto::SnapshotMeta { session_bytes: 3, checksum, ..meta });
+    let garbled = proto::SnapshotChunk { meta, checksum, ..garbled };
+    let damaged = client.install_snapshot(futures_util::stream::iter([garbled])).await;
     assert_eq!(damaged.unwrap_err().code(), Code::DataLoss);
     let empty = client.install_snapshot(futures_util::stream::iter([])).await;
     assert_eq!(empty.unwrap_err().code(), invalid);

@@ -101,7 +101,7 @@ pub(crate) fn judge(problem: Problem, retry_after_seconds: Option<u64>) -> Setba
     let kind = kind.rsplit('/').next().unwrap_or_default().to_owned();
     let after = Duration::from_secs(retry_after_seconds.unwrap_or(1)).min(MAX_RETRY_AFTER);
     Setback::Final(match kind.as_str() {
-        "no-leader" | "overloaded" => {
+        "no-leader" | "overloaded" | "low-disk" | "updating" => {
             return Setback::Elsewhere(ManagerError::Unavailable(detail));
         }
         "outcome-unknown" => return Setback::Doubtful(ManagerError::OutcomeUnknown),
@@ -158,6 +158,8 @@ mod tests {
     fn a_manager_without_a_leader_did_nothing_and_a_lost_outcome_is_doubtful() {
         assert!(matches!(judge(problem("no-leader", 503), None), Setback::Elsewhere(_)));
         assert!(matches!(judge(problem("overloaded", 503), None), Setback::Elsewhere(_)));
+        assert!(matches!(judge(problem("low-disk", 507), None), Setback::Elsewhere(_)));
+        assert!(matches!(judge(problem("updating", 503), None), Setback::Elsewhere(_)));
         assert!(matches!(judge(problem("outcome-unknown", 503), None), Setback::Doubtful(_)));
         assert!(matches!(judge(problem("internal", 500), None), Setback::Doubtful(_)));
     }

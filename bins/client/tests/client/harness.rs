@@ -31,7 +31,8 @@ impl Site {
         let credentials = generate_authority().unwrap().issue(&[]).unwrap();
         let [raft, rest] = free_ports();
         let (address, service_address) = (raft.to_string(), rest.to_string());
-        let member = raft_core::Member { id: 1, address, service_address };
+        let member =
+            raft_core::Member { id: 1, address, service_address, ..raft_core::Member::default() };
         Self { credentials, member, directory: tempfile::tempdir().unwrap() }
     }
 

@@ -12,7 +12,12 @@ struct Named {
 
 const NAMED: [Named; 14] = [
     Named { word: "sled", below: "", allowed: &["identity-store/src/tree.rs"], why: "one file" },
-    Named { word: "redb", below: "", allowed: &["peer-messaging/src/store"], why: "the store" },
+    Named {
+        word: "redb",
+        below: "",
+        allowed: &["peer-messaging/src/store", "raft-core/examples/kv_service"],
+        why: "the store, and an example of one",
+    },
     Named { word: "openraft", below: "", allowed: &["raft-core/src/engine"], why: "the engine" },
     pure("SystemTime"),
     pure("Instant"),

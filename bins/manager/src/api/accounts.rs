@@ -79,7 +79,7 @@ impl Api {
     fn believe_registration(&self, asked: &Registration) -> Result<(), ApiError> {
         let body: RegisterBody = statement::verify(
             &asked.statement,
-            &self.node.cluster_id(),
+            &self.node.lineage_id(),
             StatementKind::Register,
             &asked.public_key,
         )?;
@@ -108,7 +108,7 @@ impl Api {
         let account = &caller.account;
         let body: PasswordBody = statement::verify(
             &asked.statement,
-            &self.node.cluster_id(),
+            &self.node.lineage_id(),
             StatementKind::Password,
             &account.public_key,
         )?;
@@ -144,7 +144,7 @@ impl Api {
         let account = &caller.account;
         let body: DeleteBody = statement::verify(
             &statement,
-            &self.node.cluster_id(),
+            &self.node.lineage_id(),
             StatementKind::Delete,
             &account.public_key,
         )?;

@@ -46,7 +46,7 @@ impl Api {
     ) -> Result<(), ApiError> {
         let body: AddressBody = statement::verify(
             &asked.statement,
-            &self.node.cluster_id(),
+            &self.node.lineage_id(),
             StatementKind::Address,
             &account.public_key,
         )?;

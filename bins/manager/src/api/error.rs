@@ -68,6 +68,12 @@ pub(crate) enum ApiError {
     /// Too much at once; nothing was done.
     #[error("too much to do just now; nothing was done, try again")]
     Overloaded,
+    /// The managers' disks are nearly full; nothing was done.
+    #[error("the managers have too little room on their disks; nothing was done, try again later")]
+    LowDisk,
+    /// Not all managers can do that yet; nothing was done.
+    #[error("the managers are being updated to a version that can do this; nothing was done")]
+    Updating,
     /// A fault of ours, told in the log and not to the caller.
     #[error("internal error")]
     Internal(#[source] Box<dyn std::error::Error + Send + Sync>),
@@ -85,9 +91,18 @@ impl From<ProposeError> for ApiError {
         match error {
             error if error.may_have_happened() => Self::OutcomeUnknown,
             ProposeError::Overloaded => Self::Overloaded,
+            ProposeError::LowDisk => Self::LowDisk,
+            ProposeError::HeldBack { .. } => Self::Updating,
             ProposeError::TooLarge { .. } => Self::Malformed(error.to_string()),
-            // Not proposed: whoever leads next will take it.
-            _ => Self::NoLeader,
+            // Not proposed: whoever leads next, or another manager, will take it.
+            ProposeError::NotLeader { .. }
+            | ProposeError::NoLeader
+            | ProposeError::Stopped { proposed: false, .. } => Self::NoLeader,
+            // Managers propose in no session, and what may have happened was said above.
+            ProposeError::SessionExpired { .. }
+            | ProposeError::ReplyForgotten
+            | ProposeError::Timeout
+            | ProposeError::Stopped { proposed: true, .. } => Self::internal(error),
         }
     }
 }
@@ -163,5 +178,29 @@ pub(crate) fn told(end: SessionEnd) -> &'static str {
         SessionEnd::Revoked => "it was revoked from another session",
         SessionEnd::ReplacedByNewerLogin => "it was replaced by a newer login on another device",
         SessionEnd::PasswordChanged => "the password was changed",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use raft_core::StopReason;
+
+    fn kind(error: ProposeError) -> String {
+        format!("{:?}", ApiError::from(error))
+    }
+
+    #[test]
+    fn what_was_not_proposed_says_so_and_why_and_what_may_have_been_does_not() {
+        assert_eq!(kind(ProposeError::LowDisk), "LowDisk");
+        assert_eq!(kind(ProposeError::Overloaded), "Overloaded");
+        assert_eq!(kind(ProposeError::HeldBack { version: 2, by: vec![3] }), "Updating");
+        assert_eq!(kind(ProposeError::NoLeader), "NoLeader");
+        assert_eq!(kind(ProposeError::NotLeader { leader: None }), "NoLeader");
+        let stopped = |proposed| ProposeError::Stopped { reason: StopReason::Shutdown, proposed };
+        assert_eq!(kind(stopped(false)), "NoLeader");
+        assert_eq!(kind(stopped(true)), "OutcomeUnknown");
+        assert_eq!(kind(ProposeError::Timeout), "OutcomeUnknown");
+        assert_eq!(kind(ProposeError::ReplyForgotten), "OutcomeUnknown");
     }
 }

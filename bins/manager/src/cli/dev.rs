@@ -45,7 +45,8 @@ impl Development {
         // member, which is all their cluster id is made of, is the authority's.
         let address = format!("{}.dev:1", self.fingerprint.get(..16).unwrap_or_default());
         let service_address = self.rest_listen.to_string();
-        let member = raft_core::Member { id: 1, address, service_address };
+        let member =
+            raft_core::Member { id: 1, address, service_address, ..raft_core::Member::default() };
         let own = Settings {
             node_id: Some(1),
             data_dir: Some(self.directory.clone()),

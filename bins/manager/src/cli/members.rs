@@ -26,7 +26,7 @@ impl FromStr for MemberFlag {
             }
         }
         let (address, service_address) = (address.to_owned(), service.to_owned());
-        Ok(Self(raft_core::Member { id, address, service_address }))
+        Ok(Self(raft_core::Member { id, address, service_address, ..raft_core::Member::default() }))
     }
 }
 

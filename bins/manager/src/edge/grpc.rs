@@ -14,10 +14,10 @@ use tonic_health::server::HealthReporter;
 const MAX_MESSAGE_BYTES: usize = 256 * 1024;
 
 /// The services beside consensus, and the handle that says how healthy we are.
-pub(crate) fn services(presence: Presence, cluster_id: [u8; 16]) -> (Routes, HealthReporter) {
+pub(crate) fn services(presence: Presence) -> (Routes, HealthReporter) {
     let (reporter, health) = tonic_health::server::health_reporter();
     let health = health.max_decoding_message_size(MAX_MESSAGE_BYTES);
-    let managers = ManagerServiceServer::new(Managers { presence, cluster_id })
+    let managers = ManagerServiceServer::new(Managers { presence })
         .max_decoding_message_size(MAX_MESSAGE_BYTES)
         .max_encoding_message_size(MAX_MESSAGE_BYTES);
     (Routes::new(health).add_service(managers), reporter)
@@ -26,14 +26,14 @@ pub(crate) fn services(presence: Presence, cluster_id: [u8; 16]) -> (Routes, Hea
 #[derive(Debug)]
 struct Managers {
     presence: Presence,
-    cluster_id: [u8; 16],
 }
 
 #[tonic::async_trait]
 impl ManagerService for Managers {
     async fn renew(&self, request: Request<RenewRequest>) -> Result<Response<RenewReply>, Status> {
         let request = request.into_inner();
-        if request.cluster_id != self.cluster_id {
+        let cluster_id = self.presence.cluster_id().ok_or_else(not_running)?;
+        if request.cluster_id != cluster_id {
             return Err(Status::failed_precondition("the caller belongs to another cluster"));
         }
         if !self.presence.is_member(request.from_node_id) {
@@ -47,10 +47,14 @@ impl ManagerService for Managers {
         let (accepted, leader) = match self.presence.receive(renewals?) {
             Heard::Accepted => (true, None),
             Heard::NotLeader(leader) => (false, leader),
-            Heard::NotRunning => return Err(Status::unavailable("starting or stopping")),
+            Heard::NotRunning => return Err(not_running()),
         };
         Ok(Response::new(RenewReply { accepted, leader_node_id: leader.unwrap_or(0) }))
     }
+}
+
+fn not_running() -> Status {
+    Status::unavailable("starting or stopping")
 }
 
 fn read(renewal: &Renewal) -> Result<(AccountId, Duration), Status> {

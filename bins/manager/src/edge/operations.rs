@@ -79,7 +79,8 @@ pub(super) async fn cluster(State(edge): State<Edge>) -> Answer<rest::Cluster> {
     let formed = !status.voters.is_empty();
     let members = if formed { &status.voters } else { &edge.members };
     answer(rest::Cluster {
-        cluster_id: hex::encode(status.cluster_id),
+        // What people sign for: it stays when the managers are restored from a backup.
+        cluster_id: hex::encode(edge.api.node.lineage_id()),
         node_id: status.node_id,
         leader: status.leader.unwrap_or(0),
         voters: u32::try_from(members.len()).unwrap_or(u32::MAX),

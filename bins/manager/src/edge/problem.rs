@@ -75,6 +75,10 @@ kinds! {
     OutcomeUnknown "outcome-unknown" SERVICE_UNAVAILABLE "The outcome is unknown";
     /// Too much at once; nothing was done.
     Overloaded "overloaded" SERVICE_UNAVAILABLE "Overloaded";
+    /// The managers' disks are nearly full; nothing was done.
+    LowDisk "low-disk" INSUFFICIENT_STORAGE "Too little room on disk";
+    /// Not all managers can do that yet; nothing was done.
+    Updating "updating" SERVICE_UNAVAILABLE "The managers are being updated";
     /// No such route, or no such thing of the caller's.
     NotFound "not-found" NOT_FOUND "Not found";
     /// The route does not take this method.
@@ -97,8 +101,13 @@ pub(crate) struct Failure {
 
 impl Failure {
     pub(crate) fn new(kind: Kind, detail: impl Into<String>) -> Self {
-        let waits = matches!(kind, Kind::NoLeader | Kind::Overloaded | Kind::OutcomeUnknown);
-        Self { kind, detail: detail.into(), retry_after: waits.then_some(1) }
+        let retry_after = match kind {
+            Kind::NoLeader | Kind::Overloaded | Kind::OutcomeUnknown => Some(1),
+            // Somebody must make room, or update the next manager.
+            Kind::LowDisk | Kind::Updating => Some(30),
+            _ => None,
+        };
+        Self { kind, detail: detail.into(), retry_after }
     }
 
     /// The response as it is sent.
@@ -155,6 +164,8 @@ impl From<ApiError> for Failure {
             ApiError::NoLeader => Kind::NoLeader,
             ApiError::OutcomeUnknown => Kind::OutcomeUnknown,
             ApiError::Overloaded => Kind::Overloaded,
+            ApiError::LowDisk => Kind::LowDisk,
+            ApiError::Updating => Kind::Updating,
             ApiError::Internal(source) => {
                 tracing::error!(error = source.as_ref(), "a request failed by our fault");
                 Kind::Internal

@@ -48,6 +48,10 @@ impl Route {
             kinds.extend([Kind::Malformed, Kind::UnsupportedMediaType, Kind::Timeout]);
         }
         kinds.extend(self.own);
+        // Whatever may have an outcome that is unknown is written to the log.
+        if self.own.contains(&Kind::OutcomeUnknown) {
+            kinds.extend([Kind::LowDisk, Kind::Updating]);
+        }
         kinds.sort_unstable();
         kinds.dedup();
         kinds

@@ -52,6 +52,11 @@ impl Presence {
         assert!(first, "a manager has one node");
     }
 
+    /// The cluster of that node; `None` before it runs.
+    pub(crate) fn cluster_id(&self) -> Option<[u8; 16]> {
+        Some(self.shared.node.get()?.cluster_id())
+    }
+
     /// How long somebody may be silent.
     pub(crate) fn lease(&self) -> Duration {
         self.shared.lease

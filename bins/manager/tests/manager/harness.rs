@@ -44,6 +44,7 @@ impl Site {
                 id,
                 address: free_port(&mut taken).to_string(),
                 service_address: free_port(&mut taken).to_string(),
+                ..raft_core::Member::default()
             })
             .collect();
         let directory = tempfile::tempdir().unwrap();

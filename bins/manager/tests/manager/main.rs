@@ -8,4 +8,5 @@ mod grpc;
 mod harness;
 mod person;
 mod rest;
+mod restored;
 mod sealed;

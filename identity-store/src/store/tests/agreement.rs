@@ -7,13 +7,13 @@ use crate::digest::digest;
 use crate::lookup::Lookup;
 use crate::reply::Reply;
 use crate::tests::cast::{Dice, Person, Twin, device, entry, hash, play, sealed, session, token};
-use raft_core::{Entry, StateMachine as _};
+use raft_core::{Entry, OnDiskStateMachine as _};
 use std::collections::BTreeMap;
 
 const DEVICES: [&str; 3] = ["phone", "laptop", "tablet"];
 
 /// Makes something that somebody might do, mostly as it should be done.
-fn anything(dice: &mut Dice, people: &[Person], state: &Twin, n: u64) -> Command {
+pub(super) fn anything(dice: &mut Dice, people: &[Person], state: &Twin, n: u64) -> Command {
     let who = dice.pick(people);
     let account = Lookup(state).living(&who.id()).unwrap();
     let sequence =
@@ -171,7 +171,7 @@ fn replicas_agree_however_the_entries_were_grouped() {
             in_groups.extend(play(&mut grouped, batch));
         }
         for batch in batches(&entries, &mut dice) {
-            on_disk.extend(store.apply(batch, &[]).unwrap());
+            on_disk.extend(store.apply(batch, &|_| Vec::new()).unwrap());
         }
         assert_eq!(in_groups, replies, "seed {seed}");
         assert_eq!(grouped, twin, "seed {seed}");
@@ -190,10 +190,10 @@ fn a_replica_that_began_with_a_snapshot_agrees_with_those_that_did_not() {
         let (mut elder, _) = open(first.path());
         let (mut newcomer, reader) = open(second.path());
         let (before, after) = entries.split_at(170);
-        elder.apply(before, &[]).unwrap();
+        elder.apply(before, &|_| Vec::new()).unwrap();
         newcomer.restore(&mut image_of(&mut elder).as_slice(), &[]).unwrap();
         for store in [&mut elder, &mut newcomer] {
-            store.apply(after, &[]).unwrap();
+            store.apply(after, &|_| Vec::new()).unwrap();
         }
         assert_eq!(image_of(&mut elder), image_of(&mut newcomer), "seed {seed}");
         assert_eq!(reader.digest().unwrap(), digest(&twin).unwrap(), "seed {seed}");
@@ -205,9 +205,9 @@ fn replaying_everything_from_nothing_ends_in_the_same_state() {
     let (entries, replies, twin) = history(7, 300);
     let dir = tempfile::tempdir().unwrap();
     let (mut store, reader) = open(dir.path());
-    store.apply(&entries[..211], &[]).unwrap();
+    store.apply(&entries[..211], &|_| Vec::new()).unwrap();
     store.reset().unwrap();
-    let again = store.apply(&entries, &[]).unwrap();
+    let again = store.apply(&entries, &|_| Vec::new()).unwrap();
     let again: Vec<Reply> = again.iter().map(|reply| Reply::decode(reply).unwrap()).collect();
     assert_eq!(again, replies);
     assert_eq!(reader.digest().unwrap(), digest(&twin).unwrap());

@@ -2,7 +2,7 @@
 
 use super::{image_of, open};
 use crate::tests::cast::{Dice, Person, entry};
-use raft_core::StateMachine as _;
+use raft_core::OnDiskStateMachine as _;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
@@ -24,6 +24,10 @@ fn record(n: u64) -> Vec<(Vec<u8>, Vec<u8>)> {
     vec![(b"position".to_vec(), n.to_be_bytes().to_vec())]
 }
 
+fn set(records: &[(Vec<u8>, Vec<u8>)]) -> Vec<(Vec<u8>, Option<Vec<u8>>)> {
+    records.iter().map(|(key, value)| (key.clone(), Some(value.clone()))).collect()
+}
+
 #[test]
 fn a_killed_process_leaves_a_state_that_its_records_describe() {
     let dir = tempfile::tempdir().unwrap();
@@ -38,14 +42,14 @@ fn a_killed_process_leaves_a_state_that_its_records_describe() {
             _ => person.login(["phone", "laptop"][dice.below(2)], &n.to_string()),
         };
         let records = record(n);
-        store.apply(&[entry(n, 1000 * n, command.encode())], &records).unwrap();
+        store.apply(&[entry(n, 1000 * n, command.encode())], &|_| set(&records)).unwrap();
         history.insert(records, reader.digest().unwrap());
         if n == 120 {
             image = image_of(&mut store);
         }
         if n == 200 {
             let records = record(120);
-            store.restore(&mut image.as_slice(), &records).unwrap();
+            store.restore(&mut image.as_slice(), &set(&records)).unwrap();
             assert_eq!(reader.digest().unwrap(), history[&records]);
         }
         if n % 25 == 0 {
@@ -67,7 +71,7 @@ fn a_snapshot_keeps_the_view_from_falling_behind_it() {
     let (mut store, _reader) = open(dir.path());
     for n in 1..=5_u64 {
         let command = Person::named(&format!("person{n}")).register();
-        store.apply(&[entry(n, 1000 * n, command.encode())], &record(n)).unwrap();
+        store.apply(&[entry(n, 1000 * n, command.encode())], &|_| set(&record(n))).unwrap();
     }
     image_of(&mut store);
     let killed = tempfile::tempdir().unwrap();

@@ -2,7 +2,7 @@
 
 use super::{inhabited, open, recorded};
 use crate::tests::cast::{Dice, Person, entries, entry, village};
-use raft_core::StateMachine as _;
+use raft_core::OnDiskStateMachine as _;
 use std::fs;
 use std::path::Path;
 
@@ -37,7 +37,7 @@ fn a_view_overwritten_with_garbage_is_set_aside_for_an_empty_one() {
         assert!(store.records().unwrap().is_empty());
         assert_eq!(reader.counts().unwrap().accounts, 0);
         assert_eq!(aside(dir.path()), ["view.corrupt-1"]);
-        store.apply(&entries(&village()), &[]).unwrap();
+        store.apply(&entries(&village()), &|_| Vec::new()).unwrap();
         assert_eq!(reader.counts().unwrap().accounts, 2);
         drop(store);
         assert_eq!(open(dir.path()).1.rebuilds(), 0);
@@ -62,7 +62,7 @@ fn flipped_bits_leave_an_older_state_or_none_and_never_a_false_one() {
         let mut known = vec![(Vec::new(), nothing)];
         known.push((store.records().unwrap(), reader.digest().unwrap()));
         let dave = [entry(9, 9000, Person::named("dave").register().encode())];
-        store.apply(&dave, &recorded(&dave)).unwrap();
+        store.apply(&dave, &|_| recorded(&dave)).unwrap();
         known.push((store.records().unwrap(), reader.digest().unwrap()));
         drop(store);
         let mut dice = Dice(seed);
@@ -117,7 +117,9 @@ fn damage_met_while_running_rebuilds_the_view_at_the_next_start() {
     let garbage = Changes::from([(keys::account(&bob.id()), Some(vec![0xff]))]);
     store.view.commit(garbage, None).unwrap();
     assert!(reader.account(&bob.id()).is_err());
-    assert!(store.apply(&[entry(9, 9000, bob.login("phone", "b2").encode())], &[]).is_err());
+    assert!(
+        store.apply(&[entry(9, 9000, bob.login("phone", "b2").encode())], &|_| Vec::new()).is_err()
+    );
     assert!(dir.path().join("view.suspect").exists());
     drop(store);
     assert_eq!(open(dir.path()).1.rebuilds(), 1);

@@ -8,13 +8,17 @@ use bytes::Bytes;
 use telegraph_proto::raft::proposal_refused::Reason;
 use telegraph_proto::raft::raft_service_server::{RaftService, RaftServiceServer};
 use telegraph_proto::raft::{
-    AppendReply, AppendRequest, Applied, Caller, HelloReply, HelloRequest, NotLeader, Position,
-    ProposalRefused, ProposeReply, ProposeRequest, ReadIndexReply, ReadIndexRequest, SnapshotChunk,
-    SnapshotOffsetReply, SnapshotOffsetRequest, SnapshotReply, TransferLeaderReply,
-    TransferLeaderRequest, VoteReply, VoteRequest, propose_reply, read_index_reply,
+    AppendReply, AppendRequest, Applied, Caller, Command, HelloReply, HelloRequest, JoinReply,
+    JoinRequest, NotLeader, Position, PromiseReply, PromiseRequest, ProposalRefused, ProposeReply,
+    ProposeRequest, ProposeStreamReply, ProposeStreamRequest, ReadIndexReply, ReadIndexRequest,
+    Session, SnapshotChunk, SnapshotOffsetReply, SnapshotOffsetRequest, SnapshotReply,
+    TaggedCommand, TaggedReply, TransferLeaderReply, TransferLeaderRequest, VoteReply, VoteRequest,
+    propose_reply, read_index_reply,
 };
 use tokio::runtime::{self, Runtime};
+use tokio::sync::mpsc;
 use tokio_stream::Empty;
+use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::Server;
 use tonic::transport::server::TcpIncoming;
 use tonic::{Code, Request, Response, Status, Streaming};
@@ -45,6 +49,7 @@ struct Seen {
     proposals: AtomicU64,
     reads: AtomicU64,
     commands: Mutex<Vec<Bytes>>,
+    stamps: Mutex<Vec<Session>>,
 }
 
 /// A member on a runtime of its own, so that killing it cuts its connections as a killed process
@@ -111,6 +116,11 @@ impl Member {
         self.script.seen.hellos.load(Ordering::SeqCst)
     }
 
+    /// The session stamps of all commands that came, in their order.
+    pub(crate) fn stamps(&self) -> Vec<Session> {
+        self.script.seen.stamps.lock().unwrap().clone()
+    }
+
     pub(crate) fn commands(&self) -> Vec<Bytes> {
         self.script.seen.commands.lock().unwrap().clone()
     }
@@ -147,14 +157,49 @@ impl Spoken {
         }
         Err(Status::data_loss(format!("a real member would refuse {caller:?}")))
     }
+}
 
+impl Script {
     async fn reply(&self) -> Result<Reply, Status> {
-        let reply = self.0.reply.lock().unwrap().clone();
+        let reply = self.reply.lock().unwrap().clone();
         match reply {
             Reply::Status(code) => Err(Status::new(code, "scripted")),
             Reply::Never => std::future::pending().await,
             reply => Ok(reply),
         }
+    }
+
+    /// Answers the commands of one message; one that ends in a status ends the stream.
+    async fn answer(&self, request: ProposeStreamRequest) -> Result<ProposeStreamReply, Status> {
+        let mut replies = Vec::new();
+        for TaggedCommand { tag, command, deadline_ms } in request.commands {
+            assert!(deadline_ms > 0, "0 would be the member's own default");
+            let reply = Some(self.propose(command.unwrap()).await?);
+            replies.push(TaggedReply { tag, reply });
+        }
+        // In any order.
+        replies.reverse();
+        Ok(ProposeStreamReply { replies })
+    }
+
+    async fn propose(&self, command: Command) -> Result<ProposeReply, Status> {
+        assert_eq!((command.version, command.time_unix_ms), (1, 0), "the leader stamps the time");
+        let index = self.seen.proposals.fetch_add(1, Ordering::SeqCst) + 1;
+        self.seen.stamps.lock().unwrap().extend(command.session.clone());
+        let payload = command.payload;
+        let position = Some(Position { term: 3, index });
+        let result = match self.reply().await? {
+            Reply::NotLeader(hint) => Some(propose_reply::Result::NotLeader(not_leader(hint))),
+            Reply::Refused(reason) => Some(propose_reply::Result::Refused(refused(reason))),
+            Reply::AppliedNowhere => Some(propose_reply::Result::Applied(Applied::default())),
+            Reply::Applied => {
+                self.seen.commands.lock().unwrap().push(payload.clone());
+                let applied = Applied { position, reply: payload, replayed: false };
+                Some(propose_reply::Result::Applied(applied))
+            }
+            _ => None,
+        };
+        Ok(ProposeReply { result })
     }
 }
 
@@ -163,7 +208,8 @@ fn not_leader(leader_address: String) -> NotLeader {
 }
 
 fn refused(reason: Reason) -> ProposalRefused {
-    ProposalRefused { reason: reason.into(), detail: "scripted".to_owned() }
+    let detail = "scripted".to_owned();
+    ProposalRefused { reason: reason.into(), detail, ..ProposalRefused::default() }
 }
 
 #[tonic::async_trait]
@@ -182,30 +228,42 @@ impl RaftService for Spoken {
         Ok(Response::new(HelloReply { caller: Some(caller), ..HelloReply::default() }))
     }
 
-    async fn propose(
+    async fn propose(&self, _: Request<ProposeRequest>) -> Result<Response<ProposeReply>, Status> {
+        Err(Status::data_loss("a client proposes by stream"))
+    }
+
+    type ProposeStreamStream = ReceiverStream<Result<ProposeStreamReply, Status>>;
+
+    async fn propose_stream(
         &self,
-        request: Request<ProposeRequest>,
-    ) -> Result<Response<ProposeReply>, Status> {
-        let request = request.into_inner();
-        self.admit(request.caller, false)?;
-        assert!(request.deadline_ms > 0, "0 would be the member's own default");
-        let index = self.0.seen.proposals.fetch_add(1, Ordering::SeqCst) + 1;
-        let command = request.command.unwrap();
-        assert_eq!((command.version, command.time_unix_ms), (1, 0), "the leader stamps the time");
-        let payload = command.payload;
-        let position = Some(Position { term: 3, index });
-        let result = match self.reply().await? {
-            Reply::NotLeader(hint) => Some(propose_reply::Result::NotLeader(not_leader(hint))),
-            Reply::Refused(reason) => Some(propose_reply::Result::Refused(refused(reason))),
-            Reply::AppliedNowhere => Some(propose_reply::Result::Applied(Applied::default())),
-            Reply::Applied => {
-                self.0.seen.commands.lock().unwrap().push(payload.clone());
-                let applied = Applied { position, reply: payload, replayed: false };
-                Some(propose_reply::Result::Applied(applied))
+        request: Request<Streaming<ProposeStreamRequest>>,
+    ) -> Result<Response<Self::ProposeStreamStream>, Status> {
+        let mut requests = request.into_inner();
+        let first = requests.message().await?.ok_or(Status::invalid_argument("empty"))?;
+        self.admit(first.caller.clone(), false)?;
+        let (replies, outgoing) = mpsc::channel(4);
+        // What is refused at the door is refused before the stream is there.
+        replies.try_send(Ok(self.0.answer(first).await?)).unwrap();
+        let script = Arc::clone(&self.0);
+        tokio::spawn(async move {
+            while let Ok(Some(request)) = requests.message().await {
+                assert!(request.caller.is_none(), "the caller is told once");
+                let reply = script.answer(request).await;
+                let ended = reply.is_err();
+                if replies.send(reply).await.is_err() || ended {
+                    return;
+                }
             }
-            _ => None,
-        };
-        Ok(Response::new(ProposeReply { result }))
+        });
+        Ok(Response::new(ReceiverStream::new(outgoing)))
+    }
+
+    async fn promise(&self, _: Request<PromiseRequest>) -> Result<Response<PromiseReply>, Status> {
+        Err(Status::unimplemented("not here"))
+    }
+
+    async fn join(&self, _: Request<JoinRequest>) -> Result<Response<JoinReply>, Status> {
+        Err(Status::unimplemented("not here"))
     }
 
     async fn read_index(
@@ -214,7 +272,7 @@ impl RaftService for Spoken {
     ) -> Result<Response<ReadIndexReply>, Status> {
         self.admit(request.into_inner().caller, false)?;
         let index = self.0.seen.reads.fetch_add(1, Ordering::SeqCst) + 1;
-        let result = match self.reply().await? {
+        let result = match self.0.reply().await? {
             Reply::NotLeader(hint) => Some(read_index_reply::Result::NotLeader(not_leader(hint))),
             Reply::Refused(reason) => Some(read_index_reply::Result::Refused(refused(reason))),
             Reply::Applied => Some(read_index_reply::Result::Position(Position { term: 3, index })),

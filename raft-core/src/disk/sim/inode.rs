@@ -1,6 +1,11 @@
 //! One simulated file: what is seen, what would survive, and the writes between.
 
+#[cfg(test)]
+use std::collections::BTreeSet;
+
 use crate::disk::sim::random::Random;
+#[cfg(test)]
+use crate::disk::sim::survivors::subsets;
 
 /// What a disk writes as a whole, in bytes.
 const SECTOR_BYTES: usize = 512;
@@ -68,6 +73,43 @@ impl Inode {
             }
         }
         self.seen = self.durable.clone();
+    }
+
+    /// Every content a power loss may leave: each subset of the unsynced sectors (or some of them,
+    /// if they are many) under each length that makes a difference. Without duplicates.
+    #[cfg(test)]
+    pub(super) fn survivors(&self, random: &mut Random) -> Vec<Vec<u8>> {
+        let mut sectors = Vec::new();
+        for (at, bytes) in &self.pending {
+            let (mut from, end) = (*at, at + bytes.len());
+            while from < end {
+                let to = end.min((from / SECTOR_BYTES + 1) * SECTOR_BYTES);
+                sectors.push((from, &bytes[from - at..to - at]));
+                from = to;
+            }
+        }
+        let (old, new) = (self.durable.len(), self.seen.len());
+        let mut lengths = BTreeSet::from([old]);
+        if new > old {
+            lengths.extend([old + 1, old + (new - old) / 2, new - 1, new]);
+            lengths.extend((old..new).filter(|at| at % SECTOR_BYTES == 0));
+        }
+        let mut found = BTreeSet::new();
+        for mask in subsets(sectors.len(), random) {
+            for length in &lengths {
+                let mut bytes = self.durable.clone();
+                bytes.resize(*length.max(&old), 0);
+                let kept = sectors.iter().enumerate().filter(|(n, _)| mask >> n & 1 == 1);
+                for (from, part) in kept.map(|(_, sector)| *sector) {
+                    let to = bytes.len().min(from + part.len());
+                    if from < to {
+                        bytes[from..to].copy_from_slice(&part[..to - from]);
+                    }
+                }
+                found.insert(bytes);
+            }
+        }
+        found.into_iter().collect()
     }
 
     /// Lets a random subset of the sectors of one write survive. The length is metadata of its

@@ -1,5 +1,10 @@
 //! What the simulated machine's disk holds, and which operation is to fail.
 
+#![cfg_attr(
+    not(feature = "testing"),
+    allow(unreachable_pub, reason = "public with the feature `testing`")
+)]
+
 use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -10,18 +15,31 @@ use crate::disk::sim::random::Random;
 
 /// Something that changed the disk, in the order it happened. Failed operations are not listed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum DiskOp {
+pub enum DiskOp {
+    /// A file was made.
     Create(PathBuf),
-    Write { path: PathBuf, offset: u64, bytes: usize },
+    /// Bytes were written, not durably.
+    Write {
+        /// To which file.
+        path: PathBuf,
+        /// Where in it.
+        offset: u64,
+        /// How many.
+        bytes: usize,
+    },
+    /// All that was written to a file became durable.
     Sync(PathBuf),
+    /// A file was shortened, durably.
     Cut(PathBuf),
+    /// A file was removed.
     Remove(PathBuf),
+    /// All names became durable.
     SyncDir,
 }
 
 /// How an operation is made to fail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Fault {
+pub enum Fault {
     /// The operation reports an I/O error. A failed write leaves a part of its bytes; a failed
     /// sync marks the pages clean, so that they never reach the disk.
     Io,

@@ -94,3 +94,39 @@ fn after_power_off_nothing_works_until_the_crash_is_over() {
     assert_eq!(disk.bytes(path()).unwrap(), b"ab");
     assert!(disk.open(path()).is_ok());
 }
+
+#[test]
+fn the_survivors_of_a_power_loss_are_all_there_are_and_each_of_them_once() {
+    let disk = SimDisk::new(1);
+    let file = disk.create(path()).unwrap();
+    disk.sync_dir(dir()).unwrap();
+    file.write_at(&[1; 500], 0).unwrap();
+    file.sync_data().unwrap();
+    assert_eq!(disk.survivors(1000, 1).len(), 1, "nothing is unsynced");
+    // Of the first sector twelve bytes, of the second twenty.
+    file.write_at(&[2; 32], 500).unwrap();
+    let left = disk.survivors(1000, 1);
+    let contents: Vec<Vec<u8>> = left.iter().map(|disk| disk.bytes(path()).unwrap()).collect();
+    let mut different = contents.clone();
+    different.sort();
+    different.dedup();
+    assert_eq!(different.len(), contents.len());
+    let with = |length: usize, first: u8, second: u8| {
+        let mut bytes = vec![1; 500];
+        bytes.resize(512.min(length), first);
+        bytes.resize(length, second);
+        bytes
+    };
+    for length in [500, 501, 512, 516, 531, 532] {
+        for (first, second) in [(0, 0), (0, 2), (2, 0), (2, 2)] {
+            assert!(contents.contains(&with(length, first, second)), "{length} {first} {second}");
+        }
+    }
+    assert_eq!(contents.len(), 1 + 2 + 2 + 4 + 4 + 4);
+    disk.create(Path::new("d/other")).unwrap();
+    assert_eq!(disk.survivors(1000, 1).len(), 2 * contents.len());
+    disk.remove(path()).unwrap();
+    // The name of the first file may be gone: then nothing of its content matters.
+    assert_eq!(disk.survivors(1000, 1).len(), 2 * contents.len() + 2);
+    assert_eq!(disk.survivors(9, 1).len(), 9);
+}

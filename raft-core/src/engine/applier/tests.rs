@@ -1,9 +1,19 @@
-use std::io::{Read, Write};
+use std::io::Read;
 use std::sync::mpsc;
 use std::time::Duration;
 
+use bytes::Bytes;
+use openraft::entry::RaftEntry as _;
+
 use super::*;
-use crate::state_machine::{Records, StateMachine};
+use crate::engine::tests::kept;
+use crate::engine::types::Proposal;
+use crate::engine::types::log_id;
+use crate::engine::wire::wire_stored;
+use crate::snapshot::file::SNAPSHOT_VERSION;
+use crate::state_machine::{Entry, Image, OnDiskStateMachine, Records, RecordsFor};
+use openraft::RaftSnapshotBuilder as _;
+use telegraph_proto::raft as proto;
 
 /// Time for anything to happen, on a machine that is busy with everything else.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -12,26 +22,30 @@ const PATIENCE: Duration = Duration::from_secs(60);
 struct Slow {
     index: u64,
     begun: mpsc::Sender<()>,
-    go_on: mpsc::Receiver<()>,
+    go_on: Option<mpsc::Receiver<()>>,
 }
 
 fn facts(index: u64) -> Facts {
     Facts { applied: Some(log_id(Position { term: 1, index })), ..Facts::default() }
 }
 
-impl StateMachine for Slow {
+impl OnDiskStateMachine for Slow {
     fn records(&self) -> Result<Vec<(Vec<u8>, Vec<u8>)>, MachineError> {
-        Ok(facts(self.index).records())
+        Ok(kept(&facts(self.index).records()))
     }
 
-    fn apply(&mut self, _: &[Entry], _: &Records) -> Result<Vec<Bytes>, MachineError> {
+    fn apply(&mut self, _: &[Entry], _: RecordsFor<'_>) -> Result<Vec<Bytes>, MachineError> {
         Err(MachineError::new("nothing is applied here"))
     }
 
-    fn snapshot(&mut self, to: &mut dyn Write) -> Result<(), MachineError> {
-        self.begun.send(()).map_err(MachineError::new)?;
-        self.go_on.recv_timeout(PATIENCE).map_err(MachineError::new)?;
-        Ok(to.write_all(&self.index.to_be_bytes())?)
+    fn snapshot(&mut self) -> Result<Image, MachineError> {
+        let (index, begun) = (self.index, self.begun.clone());
+        let go_on = self.go_on.take().ok_or(MachineError::new("one snapshot is expected"))?;
+        Ok(Box::new(move |to| {
+            begun.send(()).map_err(MachineError::new)?;
+            go_on.recv_timeout(PATIENCE).map_err(MachineError::new)?;
+            Ok(to.write_all(&index.to_be_bytes())?)
+        }))
     }
 
     fn restore(&mut self, from: &mut dyn Read, _: &Records) -> Result<(), MachineError> {
@@ -56,23 +70,11 @@ fn build(directory: &SnapshotDir, index: u64) -> SnapshotFile {
     let meta = proto::SnapshotMeta {
         id: format!("snapshot {index}"),
         last_applied: Some(proto::Position { term: 1, index }),
-        membership: Some(wire_stored(&StoredMembership::default())),
+        membership: Some(wire_stored(&StoredMembership::default(), &BTreeSet::new())),
         version: SNAPSHOT_VERSION,
         ..proto::SnapshotMeta::default()
     };
     directory.build::<io::Error>(meta, |to| to.write_all(&index.to_be_bytes())).unwrap()
-}
-
-#[test]
-fn the_snapshot_that_is_served_never_gives_way_to_an_older_one() {
-    let (_keep, directory) = directory();
-    let [older, newer] = [100, 200].map(|index| build(&directory, index));
-    let current = CurrentSnapshot::default();
-    current.set(older.clone());
-    assert_eq!(current.get(), Some(older.clone()));
-    current.set(newer.clone());
-    current.set(older);
-    assert_eq!(current.get(), Some(newer));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -82,27 +84,27 @@ async fn a_snapshot_built_while_a_newer_one_comes_in_leaves_that_alone() {
     let (_keep, snapshots) = directory();
     let (begun, has_begun) = mpsc::channel();
     let (let_go_on, go_on) = mpsc::channel();
-    let machine = Machine::start(Slow { index: 100, begun, go_on }).unwrap();
+    let machine = Machine::start(Slow { index: 100, begun, go_on: Some(go_on) }).unwrap();
     let mut applier = Applier::new(
         machine,
         None,
         snapshots.clone(),
-        None,
-        facts(100),
+        Served::default(),
+        Held { facts: facts(100), ..Held::default() },
         Arc::new(Progress::new(u64::MAX)),
-        Fault::default(),
+        Observer::default(),
     );
     let mut builder = applier.get_snapshot_builder().await;
     let building = tokio::spawn(async move { builder.build_snapshot().await });
     tokio::task::spawn_blocking(move || has_begun.recv_timeout(PATIENCE)).await.unwrap().unwrap();
 
-    // The received one gets its name, and is restored from once the build is done.
+    // The received one gets its name while the other is still being written.
     let meta = openraft_snapshot(received.clone()).unwrap().meta;
     let published = snapshots.path().join(received.path.file_name().unwrap());
     let release = async {
-        let deadline = tokio::time::Instant::now() + PATIENCE;
+        let deadline = Instant::now() + PATIENCE;
         while !published.exists() {
-            assert!(tokio::time::Instant::now() < deadline, "it is never published");
+            assert!(Instant::now() < deadline, "it is never published");
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
         let_go_on.send(()).unwrap();
@@ -117,4 +119,23 @@ async fn a_snapshot_built_while_a_newer_one_comes_in_leaves_that_alone() {
     current.snapshot.verify().unwrap();
     assert_eq!(snapshots.newest().unwrap(), Some(current.snapshot));
     assert_eq!(applier.applied_state().await.unwrap().0, meta.last_log_id);
+}
+
+#[tokio::test]
+async fn a_command_newer_than_the_program_stops_the_node_with_the_reason() {
+    let (_keep, snapshots) = directory();
+    let (begun, _) = mpsc::channel();
+    let machine = Machine::start(Slow { index: 0, begun, go_on: None }).unwrap();
+    let observer = Observer::default();
+    let fault = observer.fault.clone();
+    let progress = Arc::new(Progress::new(u64::MAX));
+    let (held, served) = (Held::default(), Served::default());
+    let applier = Applier::new(machine, None, snapshots, served, held, progress, observer);
+    let command = proto::Command { version: 2, ..proto::Command::default() };
+    let id = log_id(Position { term: 1, index: 4 });
+    let entry = LogEntry::new(id, Payload::Normal(Proposal(command)));
+    let entries = futures_util::stream::iter([Ok((entry, None))]);
+    assert!(applier.reading(1).apply(entries).await.is_err());
+    let cause = fault.cause().unwrap().to_string();
+    assert!(cause.contains("T1-I4") && cause.contains("version 2"), "{cause}");
 }

@@ -13,6 +13,7 @@ use prost::Message as _;
 use telegraph_proto::raft as proto;
 
 use super::*;
+use crate::engine::facts::Facts;
 use crate::engine::types::{
     LogEntry, LogId, Membership, Payload, Place, Proposal, StoredMembership, Vote, log_id,
 };
@@ -42,6 +43,12 @@ const STORED_MEMBERSHIP: &str = "\
     0a05080710ae0212600a040a0201020a040a020203121a0801120a686f7374313a37343030320a68\
     6f7374313a37353030121a0802120a686f7374323a37343030320a686f7374323a37353030121a08\
     03120a686f7374333a37343030320a686f7374333a37353030";
+
+/// The same after 4 and 300 were removed.
+const STORED_MEMBERSHIP_AFTER_REMOVALS: &str = "\
+    0a05080710ae0212650a040a0201020a040a020203121a0801120a686f7374313a37343030320a68\
+    6f7374313a37353030121a0802120a686f7374323a37343030320a686f7374323a37353030121a08\
+    03120a686f7374333a37343030320a686f7374333a373530301a0304ac02";
 
 /// The membership of an entry at T7-I303 with every field of `raft.proto`: names, incarnations,
 /// keys, versions, and the tombstones 4 and 300.
@@ -75,7 +82,7 @@ fn at(index: u64) -> LogId {
 fn membership() -> Membership {
     let place = |id| {
         let (address, service_address) = (format!("host{id}:7400"), format!("host{id}:7500"));
-        (id, Place::of(&Member { id, address, service_address }))
+        (id, Place::of(&Member { id, address, service_address, ..Member::default() }))
     };
     let voters = vec![BTreeSet::from([1, 2]), BTreeSet::from([2, 3])];
     Membership::new(voters, BTreeMap::from([1, 2, 3].map(place))).unwrap()
@@ -152,14 +159,25 @@ fn a_change_of_how_an_entry_is_decoded_breaks_every_disk_written_so_far() {
     let golden = bytes_of(MEMBERSHIP_WITH_TOMBSTONES);
     assert_eq!(proto::Entry::decode(golden.clone()).unwrap(), whole_membership());
     let decoded = decode_entry(golden.clone()).unwrap();
-    assert_eq!(decoded, LogEntry::new(at(303), Payload::Membership(membership())));
+    let place = |id: u8| Place {
+        address: format!("host{id}:7400"),
+        service_address: format!("host{id}:7500"),
+        name: format!("name{id}"),
+        incarnation: vec![0xa0 + id; 16].into(),
+        signing_key: vec![0xb0 + id; 32].into(),
+        readable_version: 2,
+    };
+    let places = BTreeMap::from([1, 2, 3].map(|id| (u64::from(id), place(id))));
+    let voters = membership().get_joint_config().clone();
+    let whole = Membership::new(voters, places).unwrap();
+    assert_eq!(decoded, LogEntry::new(at(303), Payload::Membership(whole)));
     assert_eq!(encode_entry(&decoded), golden, "passed on whole, also what is not used here");
 }
 
 #[tokio::test]
 async fn a_change_of_votes_or_the_committed_pointer_breaks_every_disk_written_so_far() {
     let store: Arc<dyn LogStore> = Arc::new(MemoryLog::new());
-    let mut log = Log::new(store.clone(), 1 << 20);
+    let mut log = Log::new(store.clone(), 1 << 20, 1, &Arc::default());
     for (golden, vote) in votes() {
         log.save_vote(&vote).await.unwrap();
         assert_eq!(hex::encode(store.state().vote.unwrap()), golden);
@@ -182,12 +200,26 @@ fn a_change_of_the_engines_records_breaks_every_state_machine_written_so_far() {
     let facts = Facts {
         applied: Some(at(303)),
         membership: StoredMembership::new(Some(at(302)), membership()),
+        removed: BTreeSet::new(),
         time_unix_ms: 1_700_000_000_000,
+        version: 1,
     };
-    let written = facts.records();
+    let written = kept(&facts.records());
     let readable = written.iter().map(|(key, value)| (key.as_slice(), hex::encode(value)));
     let expected = golden.map(|(key, value)| (key.as_bytes(), value.to_owned()));
     assert_eq!(readable.collect::<Vec<_>>(), expected);
     let records = golden.map(|(key, value)| (key.as_bytes().to_vec(), bytes_of(value).to_vec()));
+    // Version 1 is not written: it has the same meaning as none.
+    let facts = Facts { version: 0, ..facts };
     assert_eq!(Facts::read(&records).unwrap(), facts);
+    let newer = Facts { version: 258, ..facts.clone() };
+    let written = kept(&newer.records());
+    let (_, version) = written.iter().find(|(key, _)| key == b"version").unwrap();
+    assert_eq!(hex::encode(version), "00000102");
+    assert_eq!(Facts::read(&written).unwrap(), newer);
+    let facts = Facts { removed: BTreeSet::from([4, 300]), ..facts };
+    let written = kept(&facts.records());
+    let (_, membership) = written.iter().find(|(key, _)| key == b"membership").unwrap();
+    assert_eq!(hex::encode(membership), STORED_MEMBERSHIP_AFTER_REMOVALS);
+    assert_eq!(Facts::read(&written).unwrap(), facts);
 }

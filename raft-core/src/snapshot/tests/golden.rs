@@ -50,6 +50,7 @@ fn golden_meta() -> SnapshotMeta {
         length: 25,
         checksum: 0x31f3_ab88,
         time_unix_ms: 1_700_000_000_000,
+        ..SnapshotMeta::default()
     }
 }
 
@@ -100,4 +101,13 @@ fn a_change_of_a_half_received_snapshot_makes_every_broken_transfer_begin_anew()
     let rest = &BODY[5..];
     incoming.append(5, rest, crc32c::crc32c(rest)).unwrap();
     assert_eq!(body_of(&directory.publish(incoming.finish().unwrap()).unwrap()), BODY);
+}
+
+#[test]
+fn a_later_format_is_not_read() {
+    let (_keep, directory) = directory();
+    let mut bytes = built();
+    bytes[8] = 2;
+    fs::write(directory.path().join(NAME), &bytes).unwrap();
+    assert!(directory.newest().unwrap().is_none());
 }

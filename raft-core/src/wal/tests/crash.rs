@@ -1,99 +1,12 @@
 //! Random work, stopped anywhere: what was acknowledged is there, what was truncated is not.
 
+use super::history::History;
 use super::*;
 use crate::disk::sim::Crash;
 use crate::disk::sim::random::Random;
 use crate::disk::sim::state::Fault;
-use crate::memory_log::MemoryLog;
 
 const CRASHES: [Crash; 3] = [Crash::Process, Crash::PowerNothing, Crash::PowerTorn];
-
-/// What the log may hold after a crash: the content after each change, from the last
-/// acknowledged one on.
-struct History {
-    twin: MemoryLog,
-    possible: Vec<Content>,
-    waiting: Vec<Receiver<io::Result<()>>>,
-}
-
-impl History {
-    /// Starts with a log that holds `start`, all of it durable.
-    fn new(start: Content) -> History {
-        let twin = MemoryLog::new();
-        if let Some(vote) = start.vote.clone() {
-            twin.save_vote(vote, ticket().0);
-        }
-        if let Some(purged) = start.purged {
-            twin.purge(purged, ticket().0);
-        }
-        twin.append(start.records.clone(), ticket().0);
-        assert_eq!(content(&twin), start);
-        History { twin, possible: vec![start], waiting: Vec::new() }
-    }
-
-    /// Makes one random change on both logs.
-    fn change(&mut self, wal: &Wal, random: &mut Random) {
-        let LogState { purged, last, .. } = self.twin.state();
-        let next = last.map_or(1, |last| last.index + 1);
-        let purged = purged.map_or(0, |purged| purged.index);
-        let term = last.map_or(1, |last| last.term);
-        let (done, result) = ticket();
-        let (twin_done, twin_result) = ticket();
-        match random.below(12) {
-            0 => {
-                let vote = Bytes::from(format!("vote {}", random.below(1000)));
-                wal.save_vote(vote.clone(), done);
-                self.twin.save_vote(vote, twin_done);
-            }
-            1 | 2 => {
-                let keep = purged + random.below(next - purged);
-                let keep = (random.below(8) > 0).then_some(keep);
-                wal.truncate_after(keep, done);
-                self.twin.truncate_after(keep, twin_done);
-            }
-            3 => {
-                // Now and then beyond the end, as after a snapshot from the leader.
-                let reach = if random.below(5) == 0 { 20 } else { 0 };
-                let index = purged + random.below(next + reach - purged);
-                wal.purge(at(index, term), done);
-                self.twin.purge(at(index, term), twin_done);
-            }
-            4 => {
-                wal.save_committed(Bytes::from(format!("committed {next}")));
-                done(Ok(()));
-                twin_done(Ok(()));
-            }
-            _ => {
-                let records = entries(next..=next + random.below(6), term + random.below(8) / 7);
-                wal.append(records.clone(), done);
-                self.twin.append(records, twin_done);
-            }
-        }
-        twin_result.try_recv().unwrap().unwrap();
-        self.waiting.push(result);
-        self.possible.push(content(&self.twin));
-    }
-
-    /// Forgets what can no longer be, now that some changes are acknowledged.
-    fn note_acknowledged(&mut self) {
-        let results: Vec<_> = self.waiting.iter().map(|result| result.try_recv()).collect();
-        let acknowledged = results.iter().rposition(|result| matches!(result, Ok(Ok(()))));
-        // A committed pointer completes at once and proves nothing about what was before it.
-        let durable = results.iter().take_while(|result| matches!(result, Ok(Ok(())))).count();
-        if acknowledged.is_some() {
-            self.possible.drain(..durable);
-            self.waiting.drain(..durable);
-            assert!(!self.possible.is_empty());
-        }
-    }
-
-    fn check(&self, found: &Content, what: &str) {
-        if !self.possible.contains(found) {
-            let ends: Vec<_> = self.possible.iter().map(|content| content.last).collect();
-            panic!("{what}: found {:?}, possible {ends:?}", found.last);
-        }
-    }
-}
 
 /// Runs `changes` random changes, several to a group, until the disk goes off.
 fn work(disk: &SimDisk, history: &mut History, random: &mut Random, changes: u64) {

@@ -116,7 +116,9 @@ fn a_seal_torn_at_any_byte_is_cut_and_one_that_was_durable_is_not() {
             copy.put(&old, bytes.clone());
             let (wal, recovery) = open(&copy).unwrap();
             assert_eq!(content(&wal), before);
-            assert_eq!(recovery.torn_tail.map_or(0, |torn| torn.bytes), fill as u64);
+            // Nothing but zeros is not told: they may have been written ahead.
+            let told = if length == 0 { 0 } else { fill };
+            assert_eq!(recovery.torn_tail.map_or(0, |torn| torn.bytes), told as u64);
         }
     }
     let copy = disk.fork(1);
