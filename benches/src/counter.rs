@@ -1,10 +1,10 @@
 //! A state machine that costs nothing.
 
 use std::collections::BTreeMap;
-use std::io::{Read, Write};
+use std::io::Read;
 
 use bytes::Bytes;
-use raft_core::{Entry, MachineError, StateMachine};
+use raft_core::{Entry, Image, MachineError, OnDiskStateMachine, Records, RecordsFor};
 
 /// Counts commands, in memory: after a restart it is empty, and is rebuilt from snapshot and log.
 #[derive(Debug, Default)]
@@ -14,12 +14,17 @@ pub struct Counter {
 }
 
 impl Counter {
-    fn keep(&mut self, records: &[(Vec<u8>, Vec<u8>)]) {
-        self.records.extend(records.iter().cloned());
+    fn keep(&mut self, records: &Records) {
+        for (key, value) in records {
+            match value {
+                Some(value) => drop(self.records.insert(key.clone(), value.clone())),
+                None => drop(self.records.remove(key)),
+            }
+        }
     }
 }
 
-impl StateMachine for Counter {
+impl OnDiskStateMachine for Counter {
     fn records(&self) -> Result<Vec<(Vec<u8>, Vec<u8>)>, MachineError> {
         Ok(self.records.clone().into_iter().collect())
     }
@@ -27,22 +32,20 @@ impl StateMachine for Counter {
     fn apply(
         &mut self,
         entries: &[Entry],
-        records: &[(Vec<u8>, Vec<u8>)],
+        records: RecordsFor<'_>,
     ) -> Result<Vec<Bytes>, MachineError> {
         self.count = self.count.saturating_add(entries.len() as u64);
-        self.keep(records);
-        Ok(vec![Bytes::new(); entries.len()])
+        let replies = vec![Bytes::new(); entries.len()];
+        self.keep(&records(&replies));
+        Ok(replies)
     }
 
-    fn snapshot(&mut self, to: &mut dyn Write) -> Result<(), MachineError> {
-        Ok(to.write_all(&self.count.to_be_bytes())?)
+    fn snapshot(&mut self) -> Result<Image, MachineError> {
+        let count = self.count;
+        Ok(Box::new(move |to| Ok(to.write_all(&count.to_be_bytes())?)))
     }
 
-    fn restore(
-        &mut self,
-        from: &mut dyn Read,
-        records: &[(Vec<u8>, Vec<u8>)],
-    ) -> Result<(), MachineError> {
+    fn restore(&mut self, from: &mut dyn Read, records: &Records) -> Result<(), MachineError> {
         let mut count = [0; 8];
         from.read_exact(&mut count)?;
         self.count = u64::from_be_bytes(count);
