@@ -65,6 +65,8 @@ async fn what_fails_and_what_takes_too_long_is_counted_apart() {
     cluster.node(leader).propose(vec![0; 101], PATIENCE).await.unwrap_err();
     let refused = "raft_propose_seconds_count{outcome=\"refused\"}";
     assert_eq!(sample(&cluster, leader, refused), 1.0);
+    // The first command of all waits for the others' clocks, and is not in the log until then.
+    cluster.propose_many(leader, "first", 1).await;
     for id in (1..=3).filter(|id| *id != leader) {
         cluster.proxy(id).set(Mode::Hole);
     }
