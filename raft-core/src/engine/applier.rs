@@ -11,14 +11,14 @@ use openraft::storage::{ApplyResponder, EntryResponder, RaftStateMachine};
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
-use crate::engine::batch::decide;
+use crate::engine::batch::{Decided, Undecided};
 use crate::engine::builder::{Builder, blocking, failed, invalid, openraft_snapshot};
 use crate::engine::facts::{Facts, Held};
-use crate::engine::log::Log;
+use crate::engine::log::{Log, damaged};
 use crate::engine::sessions::Sessions;
 use crate::engine::skipped::Skipped;
 use crate::engine::types::{
-    LogEntry, LogId, Payload, Snapshot, SnapshotMeta, StoredMembership, TypeConfig, position,
+    LogId, Payload, Snapshot, SnapshotMeta, StoredMembership, TypeConfig, position,
 };
 use crate::engine::wire::{Misshapen, read_tombstones};
 use crate::fault::Fault;
@@ -142,11 +142,14 @@ impl Progress {
     }
 }
 
-#[derive(Default)]
+/// Entries that are applied together.
 struct Batch {
-    entries: Vec<LogEntry>,
+    decided: Decided,
     responders: Vec<Option<ApplyResponder<TypeConfig>>>,
+    /// Of commands with their envelopes.
     bytes: usize,
+    /// The entry that set the membership before them.
+    membership: Option<LogId>,
 }
 
 impl Applier {
@@ -187,25 +190,40 @@ impl Applier {
         Applier { snapshot_share_percent, ..self }
     }
 
+    fn next_batch(&self) -> Batch {
+        Batch {
+            decided: Decided::default(),
+            responders: Vec::new(),
+            bytes: 0,
+            membership: *self.held.facts.membership.log_id(),
+        }
+    }
+
+    /// Why the node stops at an entry.
+    fn undecided(&self, why: Undecided) -> io::Error {
+        match why {
+            Undecided::Unreadable(error) => {
+                self.fault.record(Arc::new(error));
+                io::Error::other(error)
+            }
+            Undecided::Damaged(..) => damaged(Misshapen(why.to_string())),
+        }
+    }
+
     async fn apply_batch(&mut self, batch: Batch) -> io::Result<()> {
-        let Some(last) = batch.entries.last().map(|entry| entry.id) else { return Ok(()) };
+        let Batch { mut decided, responders, bytes, membership } = batch;
+        let (Some(last), false) = (self.held.facts.applied, responders.is_empty()) else {
+            return Ok(());
+        };
         if let Some(log) = &self.log {
             log.wait_durable(last.index).await?;
         }
-        // The machine holds what was decided so far: it stops with the first error.
-        let stored = *self.held.facts.membership.log_id();
-        // What is decided here and not applied below is never used: the node stops then.
-        let mut decided =
-            decide(batch.entries, &mut self.held, self.readable).map_err(|error| {
-                self.fault.record(Arc::new(error));
-                io::Error::other(error)
-            })?;
-        let facts = self.held.facts.records_since(stored);
+        let facts = self.held.facts.records_since(membership);
         let changes = self.held.sessions.take_changes(std::mem::take(&mut decided.pending));
         let purged = self.log.as_ref().and_then(|log| log.store().state().purged);
         let skipped = std::mem::take(&mut decided.skipped);
         let step = self.progress.skipped().step(skipped, purged.map(|purged| purged.index));
-        self.observer.meters.apply_entries.value(batch.responders.len() as u64);
+        self.observer.meters.apply_entries.value(responders.len() as u64);
         let given = Instant::now();
         let applied = self.machine.run(move |machine| {
             let replies = machine.apply(&decided.entries, &|replies| {
@@ -225,8 +243,8 @@ impl Applier {
         self.held.sessions.keep(&changes, &replies);
         self.progress.skipped().keep(step);
         self.progress.show(&self.held.facts);
-        self.progress.count(batch.bytes as u64);
-        for (responder, outcome) in batch.responders.into_iter().zip(decided.outcomes(replies)) {
+        self.progress.count(bytes as u64);
+        for (responder, outcome) in responders.into_iter().zip(decided.outcomes(replies)) {
             if let Some(responder) = responder {
                 responder.send(outcome);
             }
@@ -248,16 +266,20 @@ impl RaftStateMachine<TypeConfig> for Applier {
     where
         Strm: Stream<Item = io::Result<EntryResponder<TypeConfig>>> + Unpin + OptionalSend,
     {
-        let mut batch = Batch::default();
+        // The machine holds what was decided before: it stops with the first error, and what is
+        // decided here and not applied is never used.
+        let mut batch = self.next_batch();
         while let Some(item) = entries.next().await {
             let (entry, responder) = item?;
             if let Payload::Normal(proposal) = &entry.payload {
-                batch.bytes = batch.bytes.saturating_add(proposal.0.payload.len());
+                batch.bytes = batch.bytes.saturating_add(proposal.0.len());
             }
-            batch.entries.push(entry);
+            let decided = batch.decided.add(entry, &mut self.held, self.readable);
+            decided.map_err(|why| self.undecided(why))?;
             batch.responders.push(responder);
-            if batch.entries.len() >= BATCH_ENTRIES || batch.bytes >= BATCH_BYTES {
-                self.apply_batch(std::mem::take(&mut batch)).await?;
+            if batch.responders.len() >= BATCH_ENTRIES || batch.bytes >= BATCH_BYTES {
+                self.apply_batch(batch).await?;
+                batch = self.next_batch();
             }
         }
         self.apply_batch(batch).await

@@ -10,6 +10,7 @@ use crate::engine::outcome::{Denial, Outcome};
 use crate::engine::sessions::record::client_id;
 use crate::engine::sessions::{Pending, Stamp, Verdict};
 use crate::engine::types::{LogEntry, Payload, position};
+use crate::engine::wire::Misshapen;
 use crate::position::Position;
 use crate::state_machine::Entry;
 
@@ -26,8 +27,19 @@ pub(crate) struct Unreadable {
     readable: u32,
 }
 
-/// A batch, decided.
-#[derive(Debug)]
+/// Why nothing is decided about an entry.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub(crate) enum Undecided {
+    /// It takes a newer program.
+    #[error(transparent)]
+    Unreadable(#[from] Unreadable),
+    /// Its bytes are no command, although they were read when they came.
+    #[error("the command at {0} is damaged: {1}")]
+    Damaged(Position, Misshapen),
+}
+
+/// A batch, as far as it is decided.
+#[derive(Debug, Default)]
 pub(crate) struct Decided {
     /// What the state machine applies: commands that were not applied before.
     pub(crate) entries: Vec<Entry>,
@@ -49,20 +61,15 @@ enum Answer {
     First(Position),
 }
 
-/// Decides about entries in their order, and brings `held` up to date. Fails on the first command
-/// of a version above `readable`; nothing may be applied then.
-pub(crate) fn decide(
-    batch: Vec<LogEntry>,
-    held: &mut Held,
-    readable: u32,
-) -> Result<Decided, Unreadable> {
-    let mut decided = Decided {
-        entries: Vec::with_capacity(batch.len()),
-        pending: Vec::new(),
-        skipped: Vec::new(),
-        answers: Vec::with_capacity(batch.len()),
-    };
-    for entry in batch {
+impl Decided {
+    /// Decides about the next entry, and brings `held` up to date. Fails on a command of a version
+    /// above `readable`; nothing of the batch may be applied then.
+    pub(crate) fn add(
+        &mut self,
+        entry: LogEntry,
+        held: &mut Held,
+        readable: u32,
+    ) -> Result<(), Undecided> {
         assert!(
             held.facts.applied.is_none_or(|applied| entry.id.index > applied.index),
             "entries are applied in order and once"
@@ -76,24 +83,23 @@ pub(crate) fn decide(
                 Answer::Now(Outcome::default())
             }
             Payload::Normal(proposal) => {
-                let version = proposal.0.version;
+                let command = proposal.command().map_err(|why| Undecided::Damaged(at, why))?;
+                let version = command.version;
                 if version > readable {
-                    return Err(Unreadable { position: at, version, readable });
+                    return Err(Unreadable { position: at, version, readable }.into());
                 }
-                let opens = proposal.0.session.as_ref().is_some_and(|it| it.sequence == 0);
-                let answer = decided.command(at, proposal.0, held);
+                let opens = command.session.as_ref().is_some_and(|it| it.sequence == 0);
+                let answer = self.command(at, command, held);
                 if !opens && !matches!(answer, Answer::Reply(_)) {
-                    decided.skipped.push(at.index);
+                    self.skipped.push(at.index);
                 }
                 answer
             }
         };
-        decided.answers.push(answer);
+        self.answers.push(answer);
+        Ok(())
     }
-    Ok(decided)
-}
 
-impl Decided {
     /// The outcome of every entry, in order, given the state machine's replies.
     pub(crate) fn outcomes(self, replies: Vec<Bytes>) -> impl Iterator<Item = Outcome> {
         let Decided { entries, answers, .. } = self;

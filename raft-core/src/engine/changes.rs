@@ -13,7 +13,7 @@ use tokio::sync::watch;
 
 use crate::change::Change;
 use crate::engine::applier::Progress;
-use crate::engine::log::entry_of;
+use crate::engine::log::{damaged, entry_of};
 use crate::engine::types::Payload;
 use crate::log_store::{LogPosition, LogStore, Record};
 use crate::position::Position;
@@ -153,7 +153,7 @@ impl Changes {
 fn change(record: Record) -> io::Result<Option<Change>> {
     let position = Position { term: record.term, index: record.index };
     let Payload::Normal(proposal) = entry_of(record)?.payload else { return Ok(None) };
-    let command = proposal.0;
+    let command = proposal.command().map_err(damaged)?;
     let session = match command.session {
         // It opens the session.
         Some(session) if session.sequence == 0 => return Ok(None),

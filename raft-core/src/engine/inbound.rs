@@ -21,7 +21,7 @@ use tonic::Status;
 use crate::clock::WallClock;
 use crate::engine::applier::Raft;
 use crate::engine::observe::Heard;
-use crate::engine::types::{LogEntry, LogId, TypeConfig, Vote};
+use crate::engine::types::{LogEntry, LogId, Payload, TypeConfig, Vote};
 use crate::engine::wire::{
     Misshapen, decode_entry, read_log_id_option, read_vote, wire_log_id, wire_vote,
 };
@@ -142,6 +142,10 @@ fn read_entries(
     let mut entries = Vec::with_capacity(encoded.len());
     for bytes in encoded {
         let entry = decode_entry(bytes)?;
+        if let Payload::Normal(proposal) = &entry.payload {
+            // Whoever applies it takes for granted that it can be read.
+            proposal.command()?;
+        }
         let (index, of_term) = (entry.id.index, entry.id.leader_id.term);
         let expected = previous.map_or(0, |previous| previous.index.saturating_add(1));
         let terms = previous.map_or(0, |previous| previous.leader_id.term)..=term;
@@ -176,13 +180,18 @@ fn raft_stopped(_: RaftError<TypeConfig>) -> Status {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::types::{Payload, log_id};
+    use crate::engine::types::{Proposal, log_id};
     use crate::engine::wire::encode_entry;
     use crate::position::Position;
     use openraft::entry::RaftEntry as _;
 
     fn encoded(term: u64, index: u64) -> Bytes {
         encode_entry(&LogEntry::new(log_id(Position { term, index }), Payload::Blank))
+    }
+
+    fn unreadable(term: u64, index: u64) -> Bytes {
+        let command = Payload::Normal(Proposal(Bytes::from_static(b"garbage")));
+        encode_entry(&LogEntry::new(log_id(Position { term, index }), command))
     }
 
     fn sound() -> proto::AppendRequest {
@@ -204,7 +213,7 @@ mod tests {
 
     #[test]
     fn what_no_leader_sends_is_refused() {
-        let faults: [fn(&mut proto::AppendRequest); 11] = [
+        let faults: [fn(&mut proto::AppendRequest); 12] = [
             |r| r.vote = None,
             |r| r.vote = Some(proto::Vote { term: 5, node_id: 3, committed: true }),
             |r| r.vote = Some(proto::Vote { term: 5, node_id: 2, committed: false }),
@@ -216,6 +225,7 @@ mod tests {
             |r| r.entries.swap(0, 1),
             |r| r.entries[1] = encoded(6, 9),
             |r| r.entries[1] = Bytes::from_static(b"garbage"),
+            |r| r.entries[1] = unreadable(5, 9),
         ];
         for (number, spoil) in faults.iter().enumerate() {
             let mut request = sound();

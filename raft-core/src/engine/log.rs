@@ -144,7 +144,8 @@ pub(crate) fn entry_of(record: Record) -> io::Result<LogEntry> {
     Ok(entry)
 }
 
-fn damaged(error: Misshapen) -> io::Error {
+/// What was read from the disk is not what was written.
+pub(crate) fn damaged(error: Misshapen) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, error)
 }
 

@@ -27,7 +27,7 @@ impl Engine {
         let stamp = self.stamp().ok_or(Unproposed::Unled(Unled::NotNow))?;
         command.time_unix_ms = stamp;
         let (responder, reply) = Timed::new(&self.observer.meters);
-        let mut write = self.raft.write(Proposal(command)).responder(responder);
+        let mut write = self.raft.write(Proposal::new(&command)).responder(responder);
         if let Some(term) = term {
             write = write.with_leader(CommittedLeader::from(term));
         }
@@ -46,7 +46,7 @@ impl Engine {
         };
         for command in commands {
             let (responder, reply) = Timed::new(&self.observer.meters);
-            let command = Proposal(proto::Command { time_unix_ms, ..command });
+            let command = Proposal::new(&proto::Command { time_unix_ms, ..command });
             let taken = self.raft.client_write_ff(command, Some(responder)).await;
             given.push(Given(taken.map(|()| reply).map_err(|_| Unproposed::Stopped(false))));
         }

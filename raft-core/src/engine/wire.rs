@@ -10,7 +10,6 @@ use bytes::Bytes;
 use openraft::impls::leader_id_std;
 use prost::Message as _;
 use telegraph_proto::raft as proto;
-use telegraph_proto::raft::entry::Payload as WirePayload;
 use thiserror::Error;
 
 use crate::engine::types::{
@@ -167,6 +166,25 @@ pub(crate) fn read_stored(
     Ok(StoredMembership::new(read_log_id_option(wire.position)?, membership))
 }
 
+/// `raft.proto`'s `Entry` with its command unread: to protobuf a message within another is bytes.
+#[derive(Clone, PartialEq, prost::Message)]
+struct WireEntry {
+    #[prost(message, optional, tag = "1")]
+    position: Option<proto::Position>,
+    #[prost(oneof = "WirePayload", tags = "2, 3, 4")]
+    payload: Option<WirePayload>,
+}
+
+#[derive(Clone, PartialEq, prost::Oneof)]
+enum WirePayload {
+    #[prost(message, tag = "2")]
+    Blank(proto::Blank),
+    #[prost(bytes = "bytes", tag = "3")]
+    Command(Bytes),
+    #[prost(message, tag = "4")]
+    Membership(proto::Membership),
+}
+
 /// Encodes an entry, unless somebody did.
 pub(crate) fn encode_entry(entry: &LogEntry) -> Bytes {
     if !entry.encoded.is_empty() {
@@ -177,17 +195,17 @@ pub(crate) fn encode_entry(entry: &LogEntry) -> Bytes {
         Payload::Normal(proposal) => WirePayload::Command(proposal.0.clone()),
         Payload::Membership(membership) => WirePayload::Membership(wire_membership(membership)),
     };
-    let wire = proto::Entry { position: Some(wire_log_id(entry.id)), payload: Some(payload) };
+    let wire = WireEntry { position: Some(wire_log_id(entry.id)), payload: Some(payload) };
     wire.encode_to_vec().into()
 }
 
-/// Decodes an entry and keeps its bytes.
+/// Decodes an entry, but for its command, and keeps its bytes.
 pub(crate) fn decode_entry(encoded: Bytes) -> Result<LogEntry, Misshapen> {
-    let wire = proto::Entry::decode(encoded.clone())?;
+    let wire = WireEntry::decode(encoded.clone())?;
     let Some(at) = wire.position else { return missing("the entry's position") };
     let payload = match wire.payload {
         Some(WirePayload::Blank(_)) => Payload::Blank,
-        Some(WirePayload::Command(command)) => Payload::Normal(Proposal(command)),
+        Some(WirePayload::Command(bytes)) => Payload::Normal(Proposal(bytes)),
         Some(WirePayload::Membership(wire)) => {
             let membership = read_membership(wire)?;
             if membership.voter_ids().next().is_none() {
@@ -223,7 +241,7 @@ mod tests {
         };
         vec![
             LogEntry::new(at(1), Payload::Blank),
-            LogEntry::new(at(2), Payload::Normal(Proposal(command))),
+            LogEntry::new(at(2), Payload::Normal(Proposal::new(&command))),
             LogEntry::new(at(3), Payload::Membership(Membership::new(voters, members).unwrap())),
         ]
     }

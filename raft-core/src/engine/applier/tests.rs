@@ -7,7 +7,7 @@ use openraft::entry::RaftEntry as _;
 
 use super::*;
 use crate::engine::tests::kept;
-use crate::engine::types::Proposal;
+use crate::engine::types::{LogEntry, Proposal};
 use crate::engine::types::log_id;
 use crate::engine::wire::wire_stored;
 use crate::snapshot::file::SNAPSHOT_VERSION;
@@ -133,7 +133,7 @@ async fn a_command_newer_than_the_program_stops_the_node_with_the_reason() {
     let applier = Applier::new(machine, None, snapshots, served, held, progress, observer);
     let command = proto::Command { version: 2, ..proto::Command::default() };
     let id = log_id(Position { term: 1, index: 4 });
-    let entry = LogEntry::new(id, Payload::Normal(Proposal(command)));
+    let entry = LogEntry::new(id, Payload::Normal(Proposal::new(&command)));
     let entries = futures_util::stream::iter([Ok((entry, None))]);
     assert!(applier.reading(1).apply(entries).await.is_err());
     let cause = fault.cause().unwrap().to_string();

@@ -13,7 +13,21 @@ fn command(index: u64, time: u64, sequence: Option<u64>) -> LogEntry {
     let payload = Bytes::from(format!("command {index}"));
     let command = proto::Command { version: 1, time_unix_ms: time, session, payload };
     let id = log_id(Position { term: 1, index });
-    LogEntry::new(id, Payload::Normal(Proposal(command)))
+    LogEntry::new(id, Payload::Normal(Proposal::new(&command)))
+}
+
+fn decide(batch: Vec<LogEntry>, held: &mut Held, readable: u32) -> Result<Decided, Undecided> {
+    let mut decided = Decided::default();
+    batch.into_iter().try_for_each(|entry| decided.add(entry, held, readable))?;
+    Ok(decided)
+}
+
+/// The entry with its command changed.
+fn changed(entry: LogEntry, change: impl FnOnce(&mut proto::Command)) -> LogEntry {
+    let Payload::Normal(proposal) = &entry.payload else { panic!("{entry} is no command") };
+    let mut command = proposal.command().unwrap();
+    change(&mut command);
+    LogEntry::new(entry.id, Payload::Normal(Proposal::new(&command)))
 }
 
 fn outcomes(held: &mut Held, batch: Vec<LogEntry>) -> (Vec<Bytes>, Vec<Outcome>) {
@@ -95,10 +109,9 @@ fn a_session_ends_a_day_of_log_time_after_its_last_command() {
 
 #[test]
 fn a_session_without_a_sound_name_applies_nothing() {
-    let mut entry = command(1, 5, Some(0));
-    if let Payload::Normal(Proposal(command)) = &mut entry.payload {
+    let entry = changed(command(1, 5, Some(0)), |command| {
         command.session.as_mut().unwrap().client_id = Bytes::from_static(b"short");
-    }
+    });
     let (applied, told) = outcomes(&mut Held::default(), vec![entry]);
     assert!(applied.is_empty());
     assert_eq!(told, [Outcome::Refused(Denial::Expired)]);
@@ -106,13 +119,18 @@ fn a_session_without_a_sound_name_applies_nothing() {
 
 #[test]
 fn a_command_that_is_newer_than_the_program_stops_it_and_says_which() {
-    let mut newer = command(9, 5, None);
-    if let Payload::Normal(Proposal(command)) = &mut newer.payload {
-        command.version = 3;
-    }
+    let newer = changed(command(9, 5, None), |command| command.version = 3);
     let batch = || vec![command(8, 5, None), newer.clone()];
     assert!(decide(batch(), &mut Held::default(), 3).is_ok());
     let error = decide(batch(), &mut Held::default(), 2).unwrap_err();
     let text = error.to_string();
     assert!(text.contains("T1-I9") && text.contains("version 3") && text.contains("up to 2"));
+}
+
+#[test]
+fn a_command_that_nobody_can_read_is_named_and_nothing_is_decided_about_it() {
+    let garbage = Payload::Normal(Proposal(Bytes::from_static(b"garbage")));
+    let entry = LogEntry::new(log_id(Position { term: 1, index: 9 }), garbage);
+    let error = decide(vec![command(8, 5, None), entry], &mut Held::default(), 1).unwrap_err();
+    assert!(matches!(error, Undecided::Damaged(Position { index: 9, .. }, _)), "{error}");
 }

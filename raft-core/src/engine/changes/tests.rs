@@ -21,7 +21,7 @@ fn record(at: Position, payload: Payload) -> Record {
 fn command(at: Position, bytes: usize, session: Option<proto::Session>) -> Record {
     let payload = Bytes::from(vec![at.index as u8; bytes]);
     let command = proto::Command { version: 1, time_unix_ms: at.index, session, payload };
-    record(at, Payload::Normal(Proposal(command)))
+    record(at, Payload::Normal(Proposal::new(&command)))
 }
 
 /// A log in which entry 0 formed the cluster, the even ones are commands of so many bytes, and the

@@ -104,7 +104,7 @@ fn entries() -> [(&'static str, LogEntry); 4] {
     [
         (BLANK, LogEntry::new(at(300), Payload::Blank)),
         (BLANK_AT_ZERO, LogEntry::new(log_id(Position::default()), Payload::Blank)),
-        (COMMAND, LogEntry::new(at(301), Payload::Normal(Proposal(command)))),
+        (COMMAND, LogEntry::new(at(301), Payload::Normal(Proposal::new(&command)))),
         (MEMBERSHIP, LogEntry::new(at(302), Payload::Membership(membership()))),
     ]
 }
