@@ -288,6 +288,7 @@ fn prepare(
         active_start_bytes,
         next_group,
         carried,
+        usual_group_bytes: 0,
         spare: Vec::new(),
         _lock: lock,
     };

@@ -22,8 +22,8 @@ pub(crate) struct WalConfig {
     /// the groups after it change no metadata when they are synced. So much less room on the disk
     /// fails the log earlier, and so much more is read after a crash.
     pub(crate) ahead_bytes: u64,
-    /// A longer group writes no zeros ahead (32 KiB): they would serve a few groups only, and cost
-    /// more than they spare.
+    /// No zeros are written ahead while groups are usually longer (6 KiB): they would serve a few
+    /// groups only, and cost the disk more than they spare it.
     pub(crate) ahead_group_max_bytes: usize,
 }
 
@@ -35,7 +35,7 @@ impl Default for WalConfig {
             room_bytes: 8 << 20,
             backlog_max_bytes: 64 << 20,
             ahead_bytes: 256 << 10,
-            ahead_group_max_bytes: 32 << 10,
+            ahead_group_max_bytes: 6 << 10,
         }
     }
 }

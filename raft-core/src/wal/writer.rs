@@ -37,6 +37,8 @@ pub(super) struct Writer {
     pub(super) active_start_bytes: u64,
     pub(super) next_group: u64,
     pub(super) carried: Carried,
+    /// Bytes of a group, averaged over about the last eight.
+    pub(super) usual_group_bytes: usize,
     /// Buffer for the group after the next.
     pub(super) spare: Vec<u8>,
     /// Keeps other owners out for as long as this writer may write.
@@ -118,6 +120,7 @@ impl Writer {
         }
         let base = self.active.bytes;
         let end = base + length;
+        self.usual_group_bytes = (self.usual_group_bytes * 7 + group.buffer.len()) / 8;
         if end > self.active.file_bytes {
             self.active.file_bytes = end + self.write_ahead(&mut group.buffer, end);
         }
@@ -144,9 +147,9 @@ impl Writer {
     ///
     /// A file that grows has its new length written to the file system's journal by each sync.
     /// Groups that take the place of these zeros are spared that. Where the zeros would serve but
-    /// a few groups as large as this one, writing them costs more than they spare.
+    /// a few groups of the usual size, writing them costs more than they spare.
     fn write_ahead(&self, buffer: &mut Vec<u8>, end: u64) -> u64 {
-        if buffer.len() > self.ahead_group_max_bytes {
+        if self.usual_group_bytes > self.ahead_group_max_bytes {
             return 0;
         }
         let ahead = self.ahead_bytes.min(self.segment_bytes.saturating_sub(end));
