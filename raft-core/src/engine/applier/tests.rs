@@ -7,8 +7,8 @@ use openraft::entry::RaftEntry as _;
 
 use super::*;
 use crate::engine::tests::kept;
-use crate::engine::types::{LogEntry, Proposal};
 use crate::engine::types::log_id;
+use crate::engine::types::{LogEntry, Proposal};
 use crate::engine::wire::wire_stored;
 use crate::snapshot::file::SNAPSHOT_VERSION;
 use crate::state_machine::{Entry, Image, OnDiskStateMachine, Records, RecordsFor};
