@@ -77,7 +77,7 @@ pub struct Config {
     pub readable_version: u32,
     /// A snapshot is written after this many entries; default 50,000.
     pub snapshot_after_entries: u64,
-    /// ... or after this many bytes of commands; default 64 MiB.
+    /// ... or after this many bytes of commands with their envelopes; default 64 MiB.
     pub snapshot_after_bytes: u64,
     /// Share of its time, in percent, in which the writing of a snapshot works while entries are
     /// applied; in the rest it pauses, because commands want the same processors, disk and state

@@ -206,7 +206,10 @@ impl Applier {
                 self.fault.record(Arc::new(error));
                 io::Error::other(error)
             }
-            Undecided::Damaged(..) => damaged(Misshapen(why.to_string())),
+            Undecided::Damaged(..) => {
+                self.fault.record(Arc::new(why.clone()));
+                damaged(Misshapen(why.to_string()))
+            }
         }
     }
 

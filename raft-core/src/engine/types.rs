@@ -13,13 +13,10 @@ use openraft::type_config::alias::{
     CommittedLeaderIdOf, LogIdOf, SnapshotMetaOf, SnapshotOf, StoredMembershipOf, VoteOf,
 };
 use openraft::{OptionalSend, RaftTypeConfig};
-use prost::Message as _;
-use telegraph_proto::raft as proto;
 
 use crate::engine::outcome::Outcome;
 use crate::engine::responder::Timed;
 use crate::engine::runtime::Runtime;
-use crate::engine::wire::Misshapen;
 use crate::member::{Member, NodeId};
 use crate::members::MemberRecord;
 use crate::position::Position;
@@ -135,18 +132,6 @@ impl From<&MemberRecord> for Place {
 /// member, by who applies it. On its way through the log nobody looks at it.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Proposal(pub(crate) Bytes);
-
-impl Proposal {
-    /// Encodes a command.
-    pub(crate) fn new(command: &proto::Command) -> Proposal {
-        Proposal(command.encode_to_vec().into())
-    }
-
-    /// The command, whose payload shares these bytes. Fails when they are nobody's.
-    pub(crate) fn command(&self) -> Result<proto::Command, Misshapen> {
-        Ok(proto::Command::decode(self.0.clone())?)
-    }
-}
 
 impl fmt::Display for Proposal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -166,6 +166,18 @@ pub(crate) fn read_stored(
     Ok(StoredMembership::new(read_log_id_option(wire.position)?, membership))
 }
 
+impl Proposal {
+    /// Encodes a command.
+    pub(crate) fn new(command: &proto::Command) -> Proposal {
+        Proposal(command.encode_to_vec().into())
+    }
+
+    /// The command, whose payload shares these bytes. Fails when they are nobody's.
+    pub(crate) fn command(&self) -> Result<proto::Command, Misshapen> {
+        Ok(proto::Command::decode(self.0.clone())?)
+    }
+}
+
 /// `raft.proto`'s `Entry` with its command unread: to protobuf a message within another is bytes.
 #[derive(Clone, PartialEq, prost::Message)]
 struct WireEntry {
@@ -264,7 +276,10 @@ mod tests {
                 for bit in 0..8 {
                     let mut flipped = whole.to_vec();
                     flipped[cut] ^= 1 << bit;
-                    let _ = decode_entry(flipped.into());
+                    let decoded = decode_entry(flipped.into());
+                    if let Ok(Payload::Normal(proposal)) = decoded.map(|entry| entry.payload) {
+                        let _ = proposal.command();
+                    }
                 }
             }
         }

@@ -120,7 +120,10 @@ impl Writer {
         }
         let base = self.active.bytes;
         let end = base + length;
-        self.usual_group_bytes = (self.usual_group_bytes * 7 + group.buffer.len()) / 8;
+        self.usual_group_bytes = match self.usual_group_bytes {
+            0 => group.buffer.len(),
+            usual => (usual * 7 + group.buffer.len()) / 8,
+        };
         if end > self.active.file_bytes {
             self.active.file_bytes = end + self.write_ahead(&mut group.buffer, end);
         }

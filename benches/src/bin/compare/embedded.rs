@@ -58,8 +58,8 @@ pub(crate) async fn run(
 }
 
 async fn start(parent: &Path, durable: bool) -> anyhow::Result<Cluster> {
-    // As the processes are in this comparison, without TLS.
-    let shape = Shape { encrypted: false, ..Shape::default() };
+    // As the processes are in this comparison: without TLS, and without a snapshot in the time.
+    let shape = Shape { encrypted: false, snapshots: false, ..Shape::default() };
     let started = match durable {
         true => {
             let start = async |config, services| start_counter(config, services).await;

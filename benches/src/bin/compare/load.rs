@@ -43,7 +43,9 @@ pub(crate) struct Load {
 pub(crate) struct Measured {
     pub(crate) operations: u64,
     pub(crate) writes: u64,
-    /// Of those that began in the window too.
+    /// Writes of the warming and of the end too.
+    pub(crate) all_writes: u64,
+    /// Of those that ended in the window too.
     pub(crate) failures: u64,
     pub(crate) first_failure: Option<String>,
     pub(crate) ops_per_s: f64,
@@ -109,7 +111,8 @@ pub(crate) async fn run(
     measured.cpu_s = after.cpu_s - before.cpu_s;
     measured.generator_cpu_s = own_after.cpu_s - own_before.cpu_s;
     measured.peak_bytes = after.peak_bytes;
-    let user_bytes = tally.all_writes.load(Relaxed) as f64 * client.bytes_a_write() as f64;
+    measured.all_writes = tally.all_writes.load(Relaxed);
+    let user_bytes = measured.all_writes as f64 * client.bytes_a_write() as f64;
     measured.disk_bytes_per_user_byte = disk_before
         .zip(disk::written_bytes()?)
         .filter(|_| user_bytes > 0.0)

@@ -74,54 +74,60 @@ fn main() -> anyhow::Result<()> {
     let about = options.circumstances(etcd, &plan);
     let mut builder = tokio::runtime::Builder::new_multi_thread();
     let runtime = builder.worker_threads(WORKERS).enable_all().build()?;
-    let report = runtime.block_on(async {
+    let mut report = Report::default();
+    if let Some(path) = &options.json {
+        // A place that cannot be written to is noticed before anything is measured.
+        report.write_json(&about, path)?;
+    }
+    let began = Instant::now();
+    let measured = runtime.block_on(async {
         // Ending early drops what runs, and with it every process.
         let mut terminated = signal(SignalKind::terminate())?;
         tokio::select! {
-            report = measure(&setup, &plan) => report,
+            measured = measure(&setup, &plan, &mut report) => measured,
             _ = tokio::signal::ctrl_c() => anyhow::bail!("interrupted"),
             _ = terminated.recv() => anyhow::bail!("terminated"),
         }
-    })?;
+    });
+    // Whatever ended it, what there is took long.
+    report.took = began.elapsed();
     report.print(&about, &mut io::stdout().lock())?;
-    options.json.as_ref().map_or(Ok(()), |path| report.write_json(&about, path))
+    options.json.as_ref().map_or(Ok(()), |path| report.write_json(&about, path))?;
+    measured
 }
 
-async fn measure(setup: &Setup, plan: &Plan) -> anyhow::Result<Report> {
-    let began = Instant::now();
-    let mut report = Report::default();
+async fn measure(setup: &Setup, plan: &Plan, report: &mut Report) -> anyhow::Result<()> {
     let keys = Keys::new(plan.keys, plan.seed);
     let plain = [Part::Write, Part::Read, Part::Mixed, Part::Idle];
     let plain = plain.into_iter().any(|part| plan.has(part));
     for round in (1..=plan.rounds).filter(|_| plain) {
         for program in Program::BOTH {
-            round::plain(setup, plan, &keys, program, round, &mut report).await?;
+            round::plain(setup, plan, &keys, program, round, report).await?;
         }
     }
     for round in (1..=plan.rounds).filter(|_| plan.has(Part::Tls)) {
         for program in Program::BOTH {
-            round::over_tls(setup, plan, &keys, program, round, &mut report).await?;
+            round::over_tls(setup, plan, &keys, program, round, report).await?;
         }
     }
     for round in (1..=plan.rounds).filter(|_| plan.has(Part::Embedded)) {
-        round::beside_embedded(setup, plan, &keys, round, &mut report).await?;
+        round::beside_embedded(setup, plan, &keys, round, report).await?;
         for durable in [true, false] {
-            embedded::run(setup, plan, &keys, durable, round, &mut report).await?;
+            embedded::run(setup, plan, &keys, durable, round, report).await?;
         }
     }
     for round in (1..=plan.steady_rounds).filter(|_| plan.has(Part::Steady)) {
         for program in Program::BOTH {
-            round::steady(setup, plan, &keys, program, round, &mut report).await?;
+            round::steady(setup, plan, &keys, program, round, report).await?;
         }
     }
     if plan.has(Part::Failover) {
-        torn::kills(setup, plan, &keys, &mut report).await?;
+        torn::kills(setup, plan, &keys, report).await?;
     }
     if plan.has(Part::Restart) {
-        torn::restarts(setup, plan, &keys, &mut report).await?;
+        torn::restarts(setup, plan, &keys, report).await?;
     }
-    report.took = began.elapsed();
-    Ok(report)
+    Ok(())
 }
 
 /// Where data goes: on a real disk, where the system's temporary folder may be memory.

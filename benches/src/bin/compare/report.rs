@@ -57,6 +57,7 @@ impl Report {
             writeln!(to, "\n{}\n{}", title(&group[0].load, about), table.heading())?;
             group.iter().try_for_each(|summary| writeln!(to, "{}", table.line(summary)))?;
         }
+        self.print_slowest(to)?;
         self.print_leads(to)?;
         self.print_traces(to)?;
         let failed: u64 = self.rows.iter().map(|row| row.failures).sum();
@@ -65,6 +66,27 @@ impl Report {
             writeln!(to, "\n{failed} operations failed; the first: {}", first.unwrap_or("?"))?;
         }
         writeln!(to, "\n{:.1} s in all", self.took.as_secs_f64())
+    }
+
+    /// Says how long it took at worst, of what is a single event each time.
+    fn print_slowest(&self, to: &mut impl Write) -> io::Result<()> {
+        let mut slowest: Vec<(&str, &str, usize, f64)> = Vec::new();
+        for row in &self.rows {
+            let Some(time_ms) = row.time_ms else { continue };
+            let known =
+                slowest.iter_mut().find(|known| (known.0, known.1) == (row.workload, row.system));
+            match known {
+                Some(known) => (known.2, known.3) = (known.2 + 1, known.3.max(time_ms)),
+                None => slowest.push((row.workload, row.system, 1, time_ms)),
+            }
+        }
+        if !slowest.is_empty() {
+            writeln!(to, "\nthe longest time")?;
+        }
+        for (workload, system, times, time_ms) in slowest {
+            writeln!(to, "  {workload}, {system}: {} ms of {times}", number(time_ms))?;
+        }
+        Ok(())
     }
 
     /// Says of every long load whether there was an election.

@@ -185,7 +185,7 @@ impl<'a> Turn<'a> {
             Err(why) => (None, Some(why)),
         };
         let system = System::from(self.program).name();
-        let (tls, round, writes) = (self.tls, self.round, measured.writes);
+        let (tls, round, writes) = (self.tls, self.round, measured.all_writes);
         report.traces.push(Trace { system, tls, round, syncs, writes, why });
         Ok(())
     }

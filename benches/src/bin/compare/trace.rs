@@ -77,7 +77,10 @@ impl Tracer {
         if let Some(refusal) = said.lines().find(|line| line.contains("not permitted")) {
             return Err(format!("strace may not look: {refusal}"));
         }
-        Ok(syncs(&read(COUNTS)))
+        match syncs(&read(COUNTS)) {
+            0 => Err(format!("strace saw none, and said: {}", said.trim())),
+            syncs => Ok(syncs),
+        }
     }
 }
 

@@ -18,7 +18,7 @@ struct Rule {
     not_at_all: &'static [&'static str],
 }
 
-const RULES: [Rule; 10] = [
+const RULES: [Rule; 11] = [
     Rule {
         name: "telegraph-proto",
         uses: &[],
@@ -31,6 +31,7 @@ const RULES: [Rule; 10] = [
         not_itself: &["tonic", "axum", "rustls"],
         not_at_all: &["openraft", "sled", "redb", "tonic"],
     },
+    Rule { name: "base2histogram", uses: &[], not_itself: &[], not_at_all: &["openraft", "tokio"] },
     Rule {
         name: "raft-core",
         uses: &["telegraph-proto", "raft-core-discovery"],
