@@ -74,16 +74,8 @@ use kv_service::store::Store;
 #[global_allocator]
 static ALLOCATOR: MiMalloc = MiMalloc;
 
-fn main() -> anyhow::Result<()> {
-    // The log and the store have threads of their own, which want a processor too; on more threads
-    // than that, tasks that wake each other wake threads.
-    let processors = std::thread::available_parallelism().map_or(1, usize::from);
-    let workers = processors.saturating_sub(1).max(1);
-    let mut runtime = tokio::runtime::Builder::new_multi_thread();
-    runtime.worker_threads(workers).enable_all().build()?.block_on(serve())
-}
-
-async fn serve() -> anyhow::Result<()> {
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
     let filter = EnvFilter::try_from_default_env()
         .unwrap_or_else(|_| EnvFilter::new("error,raft_core=info"));
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
