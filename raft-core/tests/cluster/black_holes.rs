@@ -8,7 +8,7 @@ use prost::Message as _;
 use raft_core::{NodeId, Role};
 use tokio::time::{Instant, timeout};
 
-use super::harness::{Cluster, PATIENCE, wait};
+use super::harness::{Cluster, PATIENCE, stays, wait};
 use super::metrics::sample;
 use super::proxy::Mode;
 use super::unanswered::{swallow_joins, swallow_promises};
@@ -248,7 +248,11 @@ async fn a_member_that_was_cut_off_rejoins_without_unseating_the_leader() {
         cluster.proxy(cut_off).set(mode);
         wait("the loss of the leader", || cluster.node(cut_off).status().leader.is_none()).await;
         // Many election timeouts.
-        tokio::time::sleep(Duration::from_secs(4)).await;
+        stays("without a leader in its old term", Duration::from_secs(4), || {
+            let status = cluster.node(cut_off).status();
+            (status.leader, status.term) == (None, term)
+        })
+        .await;
         cluster.proxy(cut_off).set(Mode::Pass);
         wait("its return", || cluster.node(cut_off).status().leader == Some(leader)).await;
     }

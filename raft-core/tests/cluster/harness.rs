@@ -251,6 +251,15 @@ fn place(id: NodeId) -> usize {
     id as usize - 1
 }
 
+/// Looks for `time` whether a condition still holds: what must not come has no sign to wait for.
+pub(crate) async fn stays(what: &str, time: Duration, mut holds: impl FnMut() -> bool) {
+    let until = Instant::now() + time;
+    while Instant::now() < until {
+        assert!(holds(), "{what}, and no longer");
+        sleep(Duration::from_millis(5)).await;
+    }
+}
+
 /// Waits for a condition, however it comes about.
 pub(crate) async fn wait(what: &str, mut holds: impl FnMut() -> bool) {
     let deadline = Instant::now() + PATIENCE;

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use raft_core::{Config, Event, NodeId, ProposeError, Role};
 use tokio::time::timeout;
 
-use super::harness::{Cluster, PATIENCE, wait};
+use super::harness::{Cluster, PATIENCE, stays, wait};
 use super::metrics::sample;
 use super::room::{MIB, Room, cramped, room};
 
@@ -76,9 +76,11 @@ async fn full_disks_refuse_commands_and_nothing_else_until_there_is_room_again()
     for id in 1..=3 {
         cluster.node(id).read_barrier(PATIENCE).await.unwrap();
     }
-    tokio::time::sleep(Duration::from_secs(2)).await;
-    let status = cluster.node(leader).status();
-    assert_eq!((status.role, status.term), (Role::Leader, term));
+    stays("it leads in its term", Duration::from_secs(2), || {
+        let status = cluster.node(leader).status();
+        (status.role, status.term) == (Role::Leader, term)
+    })
+    .await;
     assert_eq!(sample(&cluster, leader, "raft_refuses_proposals"), 1.0);
     assert!(sample(&cluster, leader, "raft_disk_free_bytes") < MARK as f64);
 

@@ -8,7 +8,7 @@ use raft_core::{Event, Role};
 use tokio::net::UdpSocket;
 
 use super::fleet::Fleet;
-use super::harness::wait;
+use super::harness::{stays, wait};
 use super::proxy::Proxy;
 
 /// The cluster id of a node that belongs to none.
@@ -218,10 +218,11 @@ async fn a_newcomer_gets_a_vote_only_while_voters_are_missing() {
     let leader = fleet.leader().await;
     assert!(fleet.told(leader, |e| matches!(e, Event::Admitted { member } if member.id == id)));
     // Ten times as long as it takes to be promoted.
-    tokio::time::sleep(Duration::from_secs(3)).await;
-    let members = fleet.node(leader).members();
-    assert_eq!(members.voters.len(), 3);
-    assert_eq!(members.learners.iter().map(|l| l.member.id).collect::<Vec<_>>(), [id]);
+    stays("three vote, and the newcomer does not", Duration::from_secs(3), || {
+        let members = fleet.node(leader).members();
+        members.voters.len() == 3 && members.learners.iter().map(|l| l.member.id).eq([id])
+    })
+    .await;
     // One of the others is removed by an operator: there is room now.
     let leaving = (0..3).find(|place| *place != leader).unwrap();
     let gone = fleet.status(leaving).node_id;

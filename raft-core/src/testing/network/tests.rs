@@ -63,8 +63,8 @@ async fn a_reader_that_waits_already_is_woken_by_the_end_of_a_cut() {
     let (mut ours, mut theirs) = connected(&network).await;
     network.cut("a", "b");
     ours.write_all(b"x").await.unwrap();
-    let reader = tokio::spawn(async move { theirs.read_u8().await.unwrap() });
-    tokio::time::sleep(Duration::from_secs(1)).await;
+    let mut reader = tokio::spawn(async move { theirs.read_u8().await.unwrap() });
+    assert!(timeout(Duration::from_secs(1), &mut reader).await.is_err(), "it hears nothing");
     network.heal();
     assert_eq!(timeout(PATIENCE, reader).await.unwrap().unwrap(), b'x');
 }
