@@ -341,6 +341,7 @@ pub mod offline;
 mod position;
 mod proposer;
 mod random;
+mod reached;
 mod read_level;
 mod reads;
 mod refusals;

@@ -28,6 +28,7 @@ use crate::member::NodeId;
 use crate::meters::Rpc;
 use crate::metrics::Counters;
 use crate::position::Position;
+use crate::reached::Reached;
 use crate::read_level::ReadLevel;
 use crate::roster::Roster;
 use crate::rounds::{Found, Rounds};
@@ -46,6 +47,7 @@ pub(crate) struct Reads {
     us: NodeId,
     engine: Engine,
     status: watch::Receiver<Status>,
+    reached: Reached,
     /// Rounds of this node's quorum, if it leads; also for the members that ask it.
     here: Rounds<Confirmed>,
     /// Rounds of questions to another leader; `None`: it has not answered, or does not lead.
@@ -102,9 +104,15 @@ impl Reads {
                 }
             })
         };
+        let stopped = {
+            let mut status = status.clone();
+            // An error says that nobody can tell any more, because the node has ended.
+            async move { drop(status.wait_for(|status| status.role == Role::Stopped).await) }
+        };
         Reads {
             us: config.node_id,
             engine: engine.clone(),
+            reached: Reached::start(life, engine.applied(), stopped),
             status,
             here,
             there,
@@ -214,18 +222,10 @@ impl Reads {
     }
 
     async fn wait_applied(&self, upto: Position, deadline: Instant) -> Result<Position, ReadError> {
-        let mut applied = self.engine.applied();
-        let mut status = self.status.clone();
-        let reached = applied.wait_for(|at| at.unwrap_or_default() >= upto);
-        let stopped = status.wait_for(|status| status.role == Role::Stopped);
-        tokio::select! {
-            biased;
-            at = reached => match at {
-                Ok(at) => Ok(at.unwrap_or_default()),
-                Err(_) => Err(StopReason::Halted.into()),
-            },
-            _ = stopped => Err(StopReason::Halted.into()),
-            () = tokio::time::sleep_until(deadline) => Err(ReadError::Timeout),
+        match timeout_at(deadline, self.reached.wait(upto)).await {
+            Ok(Some(at)) => Ok(at),
+            Ok(None) => Err(StopReason::Halted.into()),
+            Err(_) => Err(ReadError::Timeout),
         }
     }
 
