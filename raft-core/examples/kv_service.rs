@@ -84,6 +84,9 @@ async fn main() -> anyhow::Result<()> {
     let (store, reader) = Store::open(&settings.store()?).context("the store")?;
     let node = builder.start_on_disk(store).await?;
 
+    // Before anybody is told that it serves.
+    let mut interrupted = signal(SignalKind::interrupt())?;
+    let mut terminated = signal(SignalKind::terminate())?;
     let listener = TcpListener::bind(settings.http).await.context("--http")?;
     println!("serving http://{}", listener.local_addr()?);
     let service = Service { node: node.clone(), reader };
@@ -95,10 +98,9 @@ async fn main() -> anyhow::Result<()> {
         Err::<(), _>(anyhow::Error::from(node.stopped().await))
     };
 
-    let mut terminated = signal(SignalKind::terminate())?;
     tokio::select! {
         failed = running => return failed,
-        _ = tokio::signal::ctrl_c() => {}
+        _ = interrupted.recv() => {}
         _ = terminated.recv() => {}
     }
     node.shutdown().await?;

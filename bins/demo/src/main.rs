@@ -11,6 +11,7 @@ use clap::Parser;
 use cli::Options;
 use narrator::Narrator;
 use std::process::ExitCode;
+use tokio::signal::unix::{SignalKind, signal};
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -32,8 +33,10 @@ async fn perform(options: &Options, narrator: &mut Narrator) -> anyhow::Result<b
     let (report, mut cluster) = story::tell(narrator).await?;
     narrator.close(&report);
     if options.keep {
+        // Before anybody is told that it can be interrupted.
+        let mut interrupted = signal(SignalKind::interrupt())?;
         narrator.explain_keeping(&cluster);
-        tokio::signal::ctrl_c().await?;
+        interrupted.recv().await;
     }
     cluster.shutdown().await?;
     Ok(report.holds())

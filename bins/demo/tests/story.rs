@@ -56,5 +56,6 @@ fn kept_managers_say_how_to_reach_them_and_stop_at_an_interrupt() {
     let interrupted = Command::new("kill").args(["-INT", &demo.id().to_string()]).status();
     assert!(interrupted.is_ok_and(|status| status.success()), "SIGINT was sent");
     while lines.next().is_some() {}
-    assert!(demo.wait().expect("the demo ends").success(), "an interrupt is a clean end");
+    let ended = demo.wait().expect("the demo ends");
+    assert!(ended.success(), "an interrupt is a clean end: {ended}");
 }
