@@ -202,9 +202,18 @@ impl Cluster {
         found.unwrap()
     }
 
+    /// Waits for a node that follows and knows itself a voter: one that stops before it has heard of
+    /// the members would come back as nobody's.
     pub(crate) async fn follower(&self) -> NodeId {
-        let leader = self.leader().await;
-        self.running().into_iter().find(|id| *id != leader).unwrap()
+        self.leader().await;
+        let follows = |id: &NodeId| self.node(*id).status().role == Role::Follower;
+        let mut found = None;
+        wait("a follower", || {
+            found = self.running().into_iter().find(follows);
+            found.is_some()
+        })
+        .await;
+        found.unwrap()
     }
 
     pub(crate) async fn propose(&self, id: NodeId, command: &str) -> Applied {

@@ -8,12 +8,7 @@ use tokio::time::timeout;
 
 use super::harness::{Cluster, PATIENCE, wait};
 use super::proxy::Mode;
-
-fn purged(cluster: &Cluster, id: NodeId) -> u64 {
-    let metrics = cluster.node(id).metrics();
-    let line = metrics.lines().find(|line| line.starts_with("raft_purged_index ")).unwrap();
-    line.rsplit(' ').next().unwrap().parse().unwrap()
-}
+use super::snapshots::purged;
 
 /// The journal replies with the number of the command: the reply is this very command's.
 fn assert_reply_to(cluster: &Cluster, applied: &Applied, command: &str) {

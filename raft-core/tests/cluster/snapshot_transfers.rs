@@ -54,6 +54,8 @@ fn received(cluster: &Cluster, id: NodeId) -> u64 {
 async fn a_transfer_that_broke_off_goes_on_although_newer_snapshots_were_written() {
     let (mut cluster, leader, away) = one_behind().await;
     let offered = cluster.node(leader).status().snapshot.unwrap();
+    // So that a part of it is seen, and cut off, before all of it is there.
+    cluster.proxy(away).set(Mode::Slow);
     cluster.start(away).await;
     wait("a part of the snapshot", || received(&cluster, away) > 8 << 20).await;
     cluster.proxy(away).set(Mode::Cut);

@@ -5,7 +5,6 @@ use raft_core::{Config, NodeId, OperatorError};
 
 use super::harness::{Cluster, wait};
 use super::journal::Held;
-use super::proxy::Mode;
 
 pub(super) fn eager(config: &mut Config) {
     config.snapshot_after_entries = 50;
@@ -128,44 +127,4 @@ async fn a_damaged_snapshot_is_set_aside_and_replaced() {
     commands.extend(cluster.propose_many(victim, "after", 5).await);
     cluster.agree_on(&commands).await;
     wait("a new snapshot", || !snapshot_files(&cluster, victim, "snap").is_empty()).await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_snapshot_whose_transfer_breaks_off_is_resumed() {
-    let mut cluster = Cluster::formed(|config| {
-        eager(config);
-        config.max_entry_bytes = 1 << 20;
-    })
-    .await;
-    let away = cluster.follower().await;
-    cluster.halt(away).await;
-    let leader = cluster.leader().await;
-    for number in 0..80_u8 {
-        let large = vec![number; 1 << 20];
-        cluster.node(leader).propose(large, super::harness::PATIENCE).await.unwrap();
-    }
-    cluster.node(leader).take_snapshot().await.unwrap();
-    cluster.start(away).await;
-    let part = || {
-        let parts = snapshot_files(&cluster, away, "part");
-        parts.first().and_then(|path| fs::metadata(path).ok()).map_or(0, |found| found.len())
-    };
-    wait("a part of the snapshot", || part() > 8 << 20).await;
-    cluster.proxy(away).set(Mode::Cut);
-    let broken_off = part();
-    assert!(broken_off < 80 << 20, "the whole snapshot was there before it could be cut off");
-    cluster.proxy(away).set(Mode::Pass);
-    let mut least = u64::MAX;
-    wait("the whole snapshot", || {
-        match part() {
-            0 => {}
-            length => least = least.min(length),
-        }
-        cluster.kept(away).with(|held| held.restores) == 1
-    })
-    .await;
-    // Never begun anew: what was there stayed, and grew.
-    assert!(least >= broken_off, "{least} after {broken_off}");
-    let commands = cluster.propose_many(leader, "after", 5).await;
-    cluster.agree_on(&commands).await;
 }
