@@ -202,8 +202,8 @@ impl Cluster {
         found.unwrap()
     }
 
-    /// Waits for a node that follows and knows itself a voter: one that stops before it has heard of
-    /// the members would come back as nobody's.
+    /// Waits for a node that follows and knows itself a voter: one that stops before it has heard
+    /// of the members would come back as nobody's.
     pub(crate) async fn follower(&self) -> NodeId {
         self.leader().await;
         let follows = |id: &NodeId| self.node(*id).status().role == Role::Follower;

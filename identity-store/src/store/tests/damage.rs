@@ -14,8 +14,8 @@ fn aside(dir: &Path) -> Vec<String> {
     names
 }
 
-/// Flips bits of the file, of those bytes alone that hold something if it is `aimed`: most are zeros
-/// that nobody has written yet.
+/// Flips bits of the file, of those bytes alone that hold something if it is `aimed`: most are
+/// zeros that nobody has written yet.
 fn spoil(path: &Path, dice: &mut Dice, flips: usize, aimed: bool) {
     let mut bytes = fs::read(path).unwrap();
     let held: Vec<usize> = (0..bytes.len()).filter(|at| !aimed || bytes[*at] != 0).collect();
