@@ -59,12 +59,17 @@ mod kv_service {
     pub(crate) mod store;
 }
 
+use std::env;
+
 use anyhow::Context as _;
 use clap::Parser as _;
 use mimalloc::MiMalloc;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::fmt;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 use kv_service::http::{Service, routes};
 use kv_service::settings::Settings;
@@ -76,9 +81,10 @@ static ALLOCATOR: MiMalloc = MiMalloc;
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
-    let filter = EnvFilter::try_from_default_env()
-        .unwrap_or_else(|_| EnvFilter::new("error,raft_core=info"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let filter = env::var("RUST_LOG").unwrap_or_else(|_| "error,raft_core=info".to_owned());
+    let filter: Targets = filter.parse().context("RUST_LOG")?;
+    let written = fmt::layer().with_writer(std::io::stderr);
+    tracing_subscriber::registry().with(written).with(filter).init();
     let settings = Settings::parse();
     let builder = settings.node()?;
     let (store, reader) = Store::open(&settings.store()?).context("the store")?;

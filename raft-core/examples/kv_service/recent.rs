@@ -78,35 +78,32 @@ impl Changes {
     }
 }
 
-/// The changes before the file: those that come in, and those that are being written.
+/// The changes before the file: those that come in, and the last ones that left, which are being
+/// written, or were and are still at hand. What changes often is never looked up in the file.
 #[derive(Debug, Default)]
 pub(crate) struct Layers {
     pub(crate) incoming: Changes,
-    pub(crate) leaving: Option<Arc<Changes>>,
+    pub(crate) left: Arc<Changes>,
 }
 
 impl Layers {
     /// What the latest change left of a key; `None` if it is as in the file.
     pub(crate) fn get(&self, key: &[u8]) -> Option<&Left> {
-        let leaving = || self.leaving.as_ref()?.get(key);
-        self.incoming.get(key).or_else(leaving)
+        self.incoming.get(key).or_else(|| self.left.get(key))
     }
 
     /// Notes what a change leaves of a key. Gives whether there was a value before; `None` if that
     /// is as in the file.
     pub(crate) fn put(&mut self, key: &[u8], left: Option<&[u8]>) -> Option<bool> {
-        let leaving = || Some(self.leaving.as_ref()?.get(key)?.is_some());
-        self.incoming.put(key, left).or_else(leaving)
+        self.incoming.put(key, left).or_else(|| self.left.get(key).map(Option::is_some))
     }
 
-    /// Lets the incoming ones leave; `None` while others do.
-    pub(crate) fn leave(&mut self) -> Option<Arc<Changes>> {
-        if self.leaving.is_some() {
-            return None;
-        }
+    /// Lets the incoming ones leave. Gives them, and those that left before, which must be in the
+    /// file: to let go of them takes a while.
+    pub(crate) fn leave(&mut self) -> (Arc<Changes>, Arc<Changes>) {
         let leaving = Arc::new(std::mem::take(&mut self.incoming));
-        self.leaving = Some(Arc::clone(&leaving));
-        Some(leaving)
+        let before = std::mem::replace(&mut self.left, Arc::clone(&leaving));
+        (leaving, before)
     }
 }
 

@@ -55,6 +55,7 @@ pub(crate) struct Store {
     /// Writes what is leaving.
     writer: Option<JoinHandle<Result<(), redb::Error>>>,
     gather_bytes: usize,
+    /// What was gathered is not whole, or what was to be written before it is not.
     failed: bool,
 }
 
@@ -71,7 +72,7 @@ impl Reader {
         if let Some(left) = self.recent.read().get(key.as_bytes()) {
             return Ok(left.as_deref().map(Bytes::copy_from_slice));
         }
-        // What has left meanwhile is in the file.
+        // What has been let go of meanwhile is in the file.
         let pairs = self.database.begin_read()?.open_table(PAIRS)?;
         Ok(pairs.get(key.as_bytes())?.map(|value| Bytes::copy_from_slice(value.value())))
     }
@@ -114,7 +115,7 @@ impl Store {
         records: RecordsFor<'_>,
     ) -> Result<Vec<Bytes>, redb::Error> {
         let mut layers = self.reader.recent.write();
-        // What is leaving does not arrive meanwhile, so that one look at the file is enough.
+        // Nothing is let go of meanwhile, so that one look at the file is enough.
         let file = self.reader.database.begin_read()?.open_table(PAIRS)?;
         let mut replies = Vec::with_capacity(entries.len());
         for entry in entries {
@@ -147,16 +148,17 @@ impl Store {
     /// nothing after it may be.
     fn write_aside(&mut self) -> Result<Receiver<ReadTransaction>, redb::Error> {
         self.written()?;
-        let leaving = self.reader.recent.write().leave();
-        let leaving =
-            leaving.ok_or_else(|| io::Error::other("earlier changes were not written"))?;
-        let Reader { database, recent } = self.reader.clone();
+        if self.failed {
+            return Err(io::Error::other("earlier changes were not written").into());
+        }
+        let (leaving, before) = self.reader.recent.write().leave();
+        let database = Arc::clone(&self.reader.database);
         let (written, moment) = mpsc::sync_channel(1);
         let write = move || {
+            drop(before);
             write_out(&database, &leaving)?;
             // Mostly nobody waits for it.
             let _ = written.send(database.begin_read()?);
-            recent.write().leaving = None;
             Ok(())
         };
         self.writer = Some(std::thread::Builder::new().name("kv-store".into()).spawn(write)?);
@@ -167,7 +169,9 @@ impl Store {
     fn written(&mut self) -> Result<(), redb::Error> {
         let Some(writer) = self.writer.take() else { return Ok(()) };
         let panicked = |_| Err(io::Error::other("the writer of the store panicked").into());
-        writer.join().unwrap_or_else(panicked)
+        let written = writer.join().unwrap_or_else(panicked);
+        self.failed |= written.is_err();
+        written
     }
 
     /// Replaces everything in one transaction, synced.
@@ -188,6 +192,7 @@ impl Store {
         let mut layers = self.reader.recent.write();
         writing.commit().map_err(failed)?;
         *layers = Layers::default();
+        self.failed = false;
         Ok(())
     }
 
@@ -200,8 +205,7 @@ impl Store {
             let (key, value) = record?;
             found.insert(key.value().to_vec(), value.value().to_vec());
         }
-        let leaving = layers.leaving.iter().flat_map(|leaving| leaving.records());
-        for (key, value) in leaving.chain(layers.incoming.records()) {
+        for (key, value) in layers.left.records().iter().chain(layers.incoming.records()) {
             match value {
                 Some(value) => drop(found.insert(key.clone(), value.clone())),
                 None => drop(found.remove(key)),
@@ -214,9 +218,6 @@ impl Store {
 impl Drop for Store {
     fn drop(&mut self) {
         // A process that is killed comes back without this: the log has it all.
-        if self.failed {
-            return;
-        }
         if let Err(error) = self.write_aside().and_then(|_| self.written()) {
             tracing::error!(%error, "what was gathered could not be written");
         }
