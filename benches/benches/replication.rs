@@ -121,16 +121,23 @@ fn sizes(bench: &mut Bench<'_>, cluster: &Cluster) {
 fn memory(bench: &mut Bench<'_>, three: &Cluster) -> Result<(), Box<dyn Error>> {
     let group = "commands that are nowhere durable";
     let start = async |config, services| start_counter_in_memory(config, services).await;
-    let cluster = Cluster::start_with(Path::new(DIRECTORY), Plan::default(), start);
+    // Snapshots would be on disk.
+    let plan = Plan { snapshots: false, ..Plan::default() };
+    let cluster = Cluster::start_with(Path::new(DIRECTORY), plan, start);
     let cluster = bench.runtime.block_on(Box::pin(cluster))?;
     let leader = cluster.leader();
     measure(bench, leader, Case { group, durable: false, ..BASE });
     let mut rates = [Vec::new(), Vec::new()];
+    let mut all = [Taken::default(), Taken::default()];
     for _ in 0..TURNS {
-        for (leader, rates) in [three.leader(), leader].iter().zip(&mut rates) {
+        for (place, leader) in [three.leader(), leader].into_iter().enumerate() {
             let taken = bench.runtime.block_on(propose(leader, 1024, 8, of(COMMAND_BYTES)));
-            rates.push(taken.per_second());
+            rates[place].push(taken.per_second());
+            all[place].add(taken);
         }
+    }
+    for (what, all) in ["durable", "nowhere durable"].iter().zip(&all) {
+        bench.summary.figure(&format!("of 1,024 users, in turns: {what}"), all, None);
     }
     let [durable, memory] = rates.map(|rates| median(&rates).unwrap_or_default());
     let what = "1,024 users, durable against memory log";
@@ -154,7 +161,13 @@ fn one_writer(bench: &mut Bench<'_>, cluster: &Cluster) -> Result<(), Box<dyn Er
         let calling = round_trips(channel.clone(), COMMAND_BYTES, COMMANDS);
         add(&mut called, runtime.block_on(calling)?);
     }
-    bench.summary.figure("256 B called for and answered, between two members", &called, None);
+    for (what, all) in [
+        ("256 B written and synced, in turns with these", &synced),
+        ("256 B called for and answered, between two members", &called),
+        ("256 B proposed and waited for, in turns with these", &written),
+    ] {
+        bench.summary.figure(what, all, None);
+    }
     let least = synced.p50() + called.p50();
     let times = written.p50().as_secs_f64() / least.as_secs_f64();
     bench.summary.target("1 user, p50 against sync + round trip", times, Bound::AtMost(2.0));

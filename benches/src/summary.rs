@@ -73,7 +73,7 @@ impl Summary {
             Bound::AtLeast(least) => (">=", least, seen >= least),
             Bound::AtMost(most) => ("<=", most, seen <= most),
         };
-        let verdict = if met { "met" } else { "MISSED" };
+        let verdict = verdict(met);
         self.line(&format!("target: {what:50} {seen:8.2}, wanted {sign} {wanted}: {verdict}"));
     }
 
@@ -123,10 +123,15 @@ impl Summary {
             // Writing to a string does not fail.
             let _ = writeln!(page, "\n{bench}, {} s\n{lines}", took.as_secs());
         }
+        let verdict = verdict(total <= BUDGET);
         let (total, budget) = (total.as_secs(), BUDGET.as_secs());
-        let _ = write!(page, "\n{total} s so far, of the {budget} s that all may take");
+        let _ = write!(page, "\n{total} s so far, of the {budget} s that all may take: {verdict}");
         Ok(page)
     }
+}
+
+fn verdict(met: bool) -> &'static str {
+    if met { "met" } else { "MISSED" }
 }
 
 fn short(time: Duration) -> String {
