@@ -246,7 +246,7 @@ impl Engine {
 
     /// Who leads, as far as known.
     pub(crate) fn leader(&self) -> Option<NodeId> {
-        self.watched.seen().leader
+        self.watched.known_leader()
     }
 
     /// The term this node is in.

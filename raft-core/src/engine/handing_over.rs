@@ -15,7 +15,7 @@ impl Engine {
     /// node leads.
     pub(crate) fn successors(&self) -> Vec<NodeId> {
         let mut replicated = self.watched.replicated();
-        let (us, voters) = (self.watched.us(), self.watched.seen().voters);
+        let (us, voters) = (self.watched.us(), self.watched.seen().voters());
         // openraft counts the leader among those it replicates to.
         replicated.retain(|(id, _)| {
             let votes = voters.iter().any(|voter| voter.id == *id);

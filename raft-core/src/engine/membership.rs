@@ -100,7 +100,7 @@ impl Engine {
 
     /// The voters, as this node knows them.
     pub(crate) fn voters(&self) -> Vec<Member> {
-        self.watched.seen().voters
+        self.watched.seen().voters()
     }
 
     /// How far each other member is known to have the log; empty unless this node leads.

@@ -90,8 +90,6 @@ pub(crate) struct Seen {
     pub(crate) leads: bool,
     /// True before the first entry.
     pub(crate) is_fresh: bool,
-    /// Who votes; empty before bootstrap.
-    pub(crate) voters: Vec<Member>,
     /// The newest membership here, committed or not: it counts from when it is in the log.
     pub(crate) membership: Arc<StoredMembership>,
     /// The newest one that is committed.
@@ -100,6 +98,13 @@ pub(crate) struct Seen {
     pub(crate) removed: Arc<BTreeSet<NodeId>>,
     /// The last membership entry applied, of which `removed` tells.
     pub(crate) removed_as_of: Option<LogId>,
+}
+
+impl Seen {
+    /// Who votes; empty before bootstrap.
+    pub(crate) fn voters(&self) -> Vec<Member> {
+        voters(&self.membership)
+    }
 }
 
 impl Watched {
@@ -156,6 +161,11 @@ impl Watched {
         })
     }
 
+    /// Who leads now, as far as known.
+    pub(crate) fn known_leader(&self) -> Option<NodeId> {
+        self.leader(&self.all.borrow_watched())
+    }
+
     /// What decides about calls, now.
     pub(crate) fn seen(&self) -> Seen {
         let (removed_as_of, removed) = self.progress.removed.borrow().clone();
@@ -166,7 +176,6 @@ impl Watched {
             leader: self.leader(&metrics),
             leads: metrics.state == ServerState::Leader,
             is_fresh: metrics.last_log_index.is_none() && metrics.snapshot.is_none(),
-            voters: voters(&metrics),
             membership: Arc::clone(&metrics.membership_config),
             committed_membership: Arc::clone(&metrics.committed_membership_config),
             removed,
@@ -193,7 +202,7 @@ impl Watched {
             committed: place(metrics.local_committed),
             last_log: place(last_log),
             snapshot: metrics.snapshot.map(position),
-            voters: voters(&metrics),
+            voters: voters(&metrics.membership_config),
             ..base.clone()
         }
     }
@@ -298,8 +307,8 @@ fn place(id: Option<LogId>) -> Position {
     id.map(position).unwrap_or_default()
 }
 
-fn voters(metrics: &RaftMetrics<TypeConfig>) -> Vec<Member> {
-    let membership = metrics.membership_config.membership();
+fn voters(stored: &StoredMembership) -> Vec<Member> {
+    let membership = stored.membership();
     let member = |id| Some(membership.get_node(&id)?.member(id));
     membership.voter_ids().filter_map(member).collect()
 }
