@@ -12,7 +12,8 @@
 //! - `recovery.rs`: the state machine made to fit the log, before openraft looks at either.
 //! - `membership.rs`, `members.rs`, `leading.rs`: who belongs to the cluster, and how that changes;
 //!   `versions.rs`: against which commands.
-//! - `network.rs`, `peer.rs`, `append_out.rs`, `snapshot_out.rs`: its calls to other members.
+//! - `network.rs`, `peer.rs`, `append_out.rs`, `patient.rs`, `snapshot_out.rs`: its calls to other
+//!   members.
 //! - `inbound.rs`, `snapshot_in.rs`: theirs to it.
 //! - `snapshots.rs`: when a snapshot is written, and the ways of those that come in.
 //! - `responder.rs`: the way back of a reply.
@@ -37,6 +38,7 @@ pub(crate) mod membership;
 mod network;
 mod observe;
 pub(crate) mod outcome;
+mod patient;
 mod peer;
 mod propose;
 mod recovery;

@@ -1,8 +1,4 @@
 //! Appends on their way to one member: one stream, a few requests under way on it.
-//!
-//! openraft says at once, with a request of its own, how far is committed. Where somebody writes
-//! one command after the other that request would be as frequent as those with entries, and the
-//! next one says the same: so it waits a moment for that.
 
 use std::collections::VecDeque;
 use std::sync::atomic::Ordering;
@@ -21,16 +17,12 @@ use tokio::time::Instant;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Streaming;
 
+use crate::engine::patient::Patient;
 use crate::engine::peer::{CallError, Peer, misshapen};
 use crate::engine::types::TypeConfig;
 use crate::engine::wire::{
     Misshapen, encode_entry, read_log_id, read_log_id_option, read_vote, wire_log_id, wire_vote,
 };
-
-/// How long word of what is committed waits for entries to travel with: about as long as somebody
-/// takes who writes the next command when the one before is answered. Followers apply as much later
-/// when nobody does.
-const COMMIT_PATIENCE: Duration = Duration::from_millis(1);
 
 type Request = AppendEntriesRequest<TypeConfig>;
 type Answer = Result<StreamAppendResult<TypeConfig>, CallError>;
@@ -56,10 +48,9 @@ where
     let limit = peer.outbound.connect_timeout.max(peer.outbound.append_stall);
     let replies = peer.within(limit, RPCTypes::AppendEntries, opened).await?.into_inner();
     let mut pipe = Pipe {
-        input: Some(input),
+        input: Some(Patient::new(input)),
         requests: Some(requests),
         replies,
-        held: None,
         under_way: VecDeque::with_capacity(window),
         window,
         stall: peer.outbound.append_stall,
@@ -81,11 +72,9 @@ where
 /// - at most `window` requests are under way, so that the outbox always has room;
 /// - `requests` is gone once `input` has ended, which tells the member that this was all.
 struct Pipe<'p, S> {
-    input: Option<S>,
+    input: Option<Patient<S>>,
     requests: Option<mpsc::Sender<proto::AppendRequest>>,
     replies: Streaming<proto::AppendReply>,
-    /// A request without entries, and until when it waits for one with entries.
-    held: Option<(Request, Instant)>,
     /// When each request was given to the connection, oldest first.
     under_way: VecDeque<Instant>,
     window: usize,
@@ -97,20 +86,6 @@ impl<S> Pipe<'_, S> {
     fn sent(&mut self) {
         self.under_way.push_back(Instant::now());
         self.peer.meters.under_way.set(self.under_way.len() as u64);
-    }
-
-    /// Sends a request, which says what the one that waits for it would have said.
-    fn send(&mut self, request: &Request) -> Result<(), NetworkError<TypeConfig>> {
-        self.held = None;
-        if let Some(requests) = &self.requests {
-            push(requests, wire_request(request))?;
-            self.sent();
-        }
-        Ok(())
-    }
-
-    fn send_held(&mut self) -> Result<(), NetworkError<TypeConfig>> {
-        self.held.take().map_or(Ok(()), |(request, _)| self.send(&request))
     }
 
     fn answered(&mut self, reply: &proto::AppendReply) {
@@ -134,7 +109,7 @@ impl<S> Drop for Pipe<'_, S> {
 impl<S: Stream<Item = Request> + Send + Unpin> Pipe<'_, S> {
     async fn next_answer(&mut self) -> Result<Option<StreamAppendResult<TypeConfig>>, CallError> {
         loop {
-            if self.under_way.is_empty() && self.held.is_none() && self.input.is_none() {
+            if self.under_way.is_empty() && self.input.is_none() {
                 return Ok(None);
             }
             assert!(self.under_way.len() <= self.window, "the window is kept");
@@ -151,13 +126,6 @@ impl<S: Stream<Item = Request> + Send + Unpin> Pipe<'_, S> {
                     _ => tokio::time::sleep(self.stall).await,
                 }
             };
-            let until = self.held.as_ref().filter(|_| has_room).map(|(_, until)| *until);
-            let patience = async {
-                match until {
-                    Some(until) => tokio::time::sleep_until(until).await,
-                    None => std::future::pending().await,
-                }
-            };
             tokio::select! {
                 reply = self.replies.message() => {
                     let Some(reply) = reply.map_err(|status| self.peer.failed(status))? else {
@@ -169,19 +137,13 @@ impl<S: Stream<Item = Request> + Send + Unpin> Pipe<'_, S> {
                     self.answered(&reply);
                     return read_reply(reply).map(Some).map_err(misshapen);
                 }
-                request = next_input => match request {
-                    Some(request) if request.entries.is_empty() => {
-                        let soon = || Instant::now() + COMMIT_PATIENCE;
-                        let until = self.held.take().map_or_else(soon, |(_, until)| until);
-                        self.held = Some((request, until));
+                request = next_input => match (request, &self.requests) {
+                    (Some(request), Some(requests)) => {
+                        push(requests, wire_request(&request))?;
+                        self.sent();
                     }
-                    Some(request) => self.send(&request)?,
-                    None => {
-                        self.send_held()?;
-                        (self.input, self.requests) = (None, None);
-                    }
+                    _ => (self.input, self.requests) = (None, None),
                 },
-                () = patience => self.send_held()?,
                 () = stalled => return Err(self.peer.late(RPCTypes::AppendEntries, self.stall)),
             }
         }
