@@ -30,7 +30,8 @@ const RECORDS: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("records
 type Pair = (Vec<u8>, Vec<u8>);
 
 /// Changes are gathered until what they leave of their keys has so many bytes: a key that many of
-/// them change is written once. As much again may be on its way to the file.
+/// them change is written once. As many bytes again were gathered before, and are on their way to
+/// the file, or in it and still at hand.
 const GATHER_BYTES: usize = 64 << 20;
 
 /// No more changes than this are gathered: few enough that they are applied again within seconds
@@ -151,6 +152,8 @@ impl Store {
         if self.failed {
             return Err(io::Error::other("earlier changes were not written").into());
         }
+        // Until they are on their way to the file.
+        self.failed = true;
         let (leaving, before) = self.reader.recent.write().leave();
         let database = Arc::clone(&self.reader.database);
         let (written, moment) = mpsc::sync_channel(1);
@@ -162,6 +165,7 @@ impl Store {
             Ok(())
         };
         self.writer = Some(std::thread::Builder::new().name("kv-store".into()).spawn(write)?);
+        self.failed = false;
         Ok(moment)
     }
 
