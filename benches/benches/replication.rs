@@ -63,7 +63,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let three = bench.runtime.block_on(durable(Plan::default()))?;
     users(&mut bench, &three);
     sizes(&mut bench, &three);
-    memory(&mut bench, &three)?;
+    memory(&mut bench)?;
     one_writer(&mut bench, &three)?;
     bench.runtime.block_on(three.shutdown());
     members(&mut bench)?;
@@ -118,30 +118,37 @@ fn sizes(bench: &mut Bench<'_>, cluster: &Cluster) {
 }
 
 /// What durability costs: the same on logs that keep nothing.
-fn memory(bench: &mut Bench<'_>, three: &Cluster) -> Result<(), Box<dyn Error>> {
+fn memory(bench: &mut Bench<'_>) -> Result<(), Box<dyn Error>> {
+    const MANY: u64 = 1024;
+    const ROUNDS: u64 = 8;
     let group = "commands that are nowhere durable";
     let start = async |config, services| start_counter_in_memory(config, services).await;
     // Snapshots would be on disk.
     let plan = Plan { snapshots: false, ..Plan::default() };
     let cluster = Cluster::start_with(Path::new(DIRECTORY), plan, start);
     let cluster = bench.runtime.block_on(Box::pin(cluster))?;
-    let leader = cluster.leader();
-    measure(bench, leader, Case { group, durable: false, ..BASE });
+    measure(bench, cluster.leader(), Case { group, durable: false, ..BASE });
+    let other = bench.runtime.block_on(durable(plan))?;
     let mut rates = [Vec::new(), Vec::new()];
     let mut all = [Taken::default(), Taken::default()];
+    let (at_once, mut alone) = ([7; COMMAND_BYTES].repeat(MANY as usize), Taken::default());
     for _ in 0..TURNS {
-        for (place, leader) in [three.leader(), leader].into_iter().enumerate() {
-            let taken = bench.runtime.block_on(propose(leader, 1024, 8, of(COMMAND_BYTES)));
+        for (place, leader) in [other.leader(), cluster.leader()].into_iter().enumerate() {
+            let proposing = propose(leader, MANY, ROUNDS, of(COMMAND_BYTES));
+            let taken = bench.runtime.block_on(proposing);
             rates[place].push(taken.per_second());
             all[place].add(taken);
         }
+        alone.add(bench.disk.append_each(&at_once, ROUNDS)?);
     }
-    for (what, all) in ["durable", "nowhere durable"].iter().zip(&all) {
-        bench.summary.figure(&format!("of 1,024 users, in turns: {what}"), all, None);
+    let limits = [Some(alone.per_second() * MANY as f64), None];
+    for ((what, all), limit) in ["durable", "nowhere durable"].iter().zip(&all).zip(limits) {
+        bench.summary.figure(&format!("of 1,024 users, in turns: {what}"), all, limit);
     }
     let [durable, memory] = rates.map(|rates| median(&rates).unwrap_or_default());
     let what = "1,024 users, durable against memory log";
     bench.summary.target(what, durable / memory, Bound::AtLeast(0.8));
+    bench.runtime.block_on(other.shutdown());
     bench.runtime.block_on(cluster.shutdown());
     Ok(())
 }
@@ -161,14 +168,12 @@ fn one_writer(bench: &mut Bench<'_>, cluster: &Cluster) -> Result<(), Box<dyn Er
         let calling = round_trips(channel.clone(), COMMAND_BYTES, COMMANDS);
         add(&mut called, runtime.block_on(calling)?);
     }
-    for (what, all) in [
-        ("256 B written and synced, in turns with these", &synced),
-        ("256 B called for and answered, between two members", &called),
-        ("256 B proposed and waited for, in turns with these", &written),
-    ] {
-        bench.summary.figure(what, all, None);
-    }
     let least = synced.p50() + called.p50();
+    let summary = &mut bench.summary;
+    summary.figure("256 B written and synced, in turns with these", &synced, None);
+    summary.figure("256 B called for and answered, between two members", &called, None);
+    let limit = Some(least.as_secs_f64().recip());
+    summary.figure("256 B proposed and waited for, in turns with these", &written, limit);
     let times = written.p50().as_secs_f64() / least.as_secs_f64();
     bench.summary.target("1 user, p50 against sync + round trip", times, Bound::AtMost(2.0));
     Ok(())
