@@ -228,9 +228,8 @@
 //!    `listener.rs` and `credentials.rs` have authenticated the connection, `service.rs` checks who
 //!    is calling (`roster.rs`), `engine/inbound.rs` checks what is said, and it goes into that
 //!    member's log, which answers when it is durable.
-//! 5. When a majority has it, it is committed; the other members hear of it with the next append,
-//!    or a moment later without one (`engine/patient.rs`). On each member `engine/applier.rs` waits
-//!    until it is durable there too. If its session has not applied it before (`engine/batch.rs`,
+//! 5. When a majority has it, it is committed. On each member `engine/applier.rs` waits until it is
+//!    durable there too. If its session has not applied it before (`engine/batch.rs`,
 //!    `engine/sessions.rs`), it is applied on the state machine's own thread (`machine.rs`) in one
 //!    transaction with the engine's facts (`engine/facts.rs`); a typed one is decoded there, and
 //!    changes the state in memory (`replicated/adapter.rs`).
