@@ -100,14 +100,16 @@ async fn a_stale_read_needs_no_leader_while_its_bound_holds_and_fails_when_it_do
     assert!(cluster.node(reader).read(ANY_AGE, Duration::ZERO).await.unwrap() >= written);
     let strict = ReadLevel::Stale { max_age: Duration::from_millis(10) };
     // Until the bound is passed, it is answered.
-    let refused = loop {
-        let read = cluster.node(reader).read(strict, A_WHILE).await;
-        if read.is_err() {
-            break read;
+    let refusal = async {
+        loop {
+            if let Err(refused) = cluster.node(reader).read(strict, A_WHILE).await {
+                return refused;
+            }
+            tokio::task::yield_now().await;
         }
     };
-    match refused {
-        Err(ReadError::TooOld { age: Some(age) }) => assert!(age >= A_WHILE, "{age:?}"),
+    match timeout(PATIENCE, refusal).await {
+        Ok(ReadError::TooOld { age: Some(age) }) => assert!(age >= A_WHILE, "{age:?}"),
         other => panic!("{other:?}"),
     }
     // A node that has heard of nobody since it was started cannot tell how old its state is.

@@ -50,17 +50,41 @@ fn received(cluster: &Cluster, id: NodeId) -> u64 {
     part_of(cluster, id).map_or(0, |(_, length)| length)
 }
 
+/// Has the one that is away come back, and cuts it off when it has a part of the snapshot. Gives
+/// the part, and how long it is.
+async fn break_off(cluster: &mut Cluster, away: NodeId) -> (PathBuf, u64) {
+    // So that a part of it is seen, and cut off, before all of it is there.
+    cluster.proxy(away).set(Mode::Slow);
+    cluster.start(away).await;
+    wait("a part of the snapshot", || received(cluster, away) > 8 << 20).await;
+    cluster.proxy(away).set(Mode::Cut);
+    let (path, length) = part_of(cluster, away).unwrap();
+    assert!(length < 80 << 20, "the whole snapshot was there before it could be cut off");
+    (path, length)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_snapshot_whose_transfer_breaks_off_is_resumed() {
+    let (mut cluster, leader, away) = one_behind().await;
+    let (_, broken_off) = break_off(&mut cluster, away).await;
+    cluster.proxy(away).set(Mode::Pass);
+    let mut seen = Vec::new();
+    wait("the whole snapshot", || {
+        seen.extend(part_of(&cluster, away));
+        cluster.kept(away).with(|held| held.restores) == 1
+    })
+    .await;
+    // Never begun anew: what was there stayed, and grew.
+    assert!(seen.iter().all(|(_, length)| *length >= broken_off), "{seen:?} after {broken_off}");
+    let commands = cluster.propose_many(leader, "after", 5).await;
+    cluster.agree_on(&commands).await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_transfer_that_broke_off_goes_on_although_newer_snapshots_were_written() {
     let (mut cluster, leader, away) = one_behind().await;
     let offered = cluster.node(leader).status().snapshot.unwrap();
-    // So that a part of it is seen, and cut off, before all of it is there.
-    cluster.proxy(away).set(Mode::Slow);
-    cluster.start(away).await;
-    wait("a part of the snapshot", || received(&cluster, away) > 8 << 20).await;
-    cluster.proxy(away).set(Mode::Cut);
-    let (path, broken_off) = part_of(&cluster, away).unwrap();
-    assert!(broken_off < 80 << 20, "the whole snapshot was there before it could be cut off");
+    let (path, broken_off) = break_off(&mut cluster, away).await;
 
     // Two newer ones, and enough entries for the log to be purged beyond the one being sent.
     let mut newer = offered;
